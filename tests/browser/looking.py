@@ -30,7 +30,7 @@ BROKEN_WORDS = """() => {
     const around = node.parentElement;
     if (around.closest('title, desc, style')) continue;
     const anywhere = around.closest('code, pre, .entries td:last-child, .moments td:last-child');
-    const id = '(?<![\\\\w-])(?:r-[0-9A-Z]{6}|[CI]-[0-9A-Z]{8}|DPS-[0-9A-Z]{10})';
+    const id = '(?<![\\\\w-])(?:r-[0-9A-Z]{6}|[CI]-[0-9A-Z]{8}|DPS-[0-9A-Z]{10}|--[a-z-]+)';
     for (const word of node.data.matchAll(new RegExp(anywhere ? id : id + '|[\\\\p{L}\\\\p{N}]+', 'gu'))) {
       const range = document.createRange();
       range.setStart(node, word.index);

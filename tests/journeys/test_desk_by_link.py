@@ -75,7 +75,7 @@ def test_a_letter_to_the_person_is_recorded_by_link_as_by_command(tmp_path: Path
         assert dpo.send("decide", told).status_code == 422
         assert "which letter it was, and how it went" in dpo.page.text
         assert dpo.send("decide", {**told, "letter": "lifting", "channel": "post"}).status_code == 409
-        assert "only a restriction can be lifted" in dpo.page.text
+        assert "Only a restriction can be lifted" in dpo.page.text
         assert kinds(there) == []
         went = {**told, "letter": "erasure", "channel": "post"}
         assert dpo.send("decide", {**went, "text": "x" * 10_001}).status_code == 422

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import resource
+import shlex
 import socket
 import subprocess
 import sys
@@ -498,6 +499,53 @@ def test_a_rehearsal_is_chosen_at_the_beginning_and_waits_for_a_yes_and_not_for_
     assert (settings.mail.host, settings.mail.port) == ("127.0.0.1", 9125)
     assert settings.processors["newsletter"].base_url == "http://127.0.0.1:9101/3.0"
     assert MARK not in config.read_text(encoding="utf-8")
+
+
+def test_a_rehearsal_is_begun_twice_and_says_what_the_sandbox_is_to_fill_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["init", str(tmp_path / "new"), "--rehearsal", "--name", "Example Gardens", "--dpo", "dpo@example.org"]
+    words += ["--operator", "it@example.org", "--processor", "news=mailchimp", "--processor", "social=hootsuite"]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert "4 values to fill in, each marked  # as `dpsync sandbox` prints it" in said
+    assert "1 dpsync sandbox --http-port 9101 --smtp-port 9125, in another window" in said
+    assert "2 fill in the 4 values marked # as `dpsync sandbox` prints it" in said
+    assert main(words) == 0
+    assert "nothing new: everything existed before" in capsys.readouterr().err
+    main(["--config", str(tmp_path / "new" / "dpsync.toml"), "check", "--offline"])
+    assert "processors.social.client_id: must not be empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [("--mode", "slow"), ("--dpo", "Dana"), ("--processor", "news=mailchump")])
+def test_an_option_that_is_wrong_is_said_before_anything_is_asked(
+    wrong: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dpsync.cli.console.Talk.may_ask", lambda _: True)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: pytest.fail("asked"))
+    assert main(["init", str(tmp_path / "new"), *wrong]) == 64
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_whoever_breaks_off_is_told_how_to_go_on_with_what_was_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter(["Ada's Gardens", "dpo@example.org"])
+
+    def answered(*_: object, **__: object) -> str:
+        if (given := next(answers, None)) is None:
+            raise typer.Abort
+        return given
+
+    monkeypatch.setattr("dpsync.cli.console.Talk.may_ask", lambda _: True)
+    monkeypatch.setattr("typer.prompt", answered)
+    assert main(["init", "new", "--processor", "news=mailchimp"]) == 130
+    said = capsys.readouterr().err
+    command = said.partition("To go on with what you answered:\n  ")[2].splitlines()[0]
+    assert shlex.split(command) == [
+        *("dpsync", "init", "new", "--name", "Ada's Gardens", "--dpo", "dpo@example.org"),
+        *("--processor", "news=mailchimp"),
+    ]  # fmt: skip
 
 
 def test_settings_that_are_there_become_no_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

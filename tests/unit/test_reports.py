@@ -294,8 +294,8 @@ def from_html(report: PeriodReport) -> dict[str, list[int]]:
     ):
         found = _cells(tables.get(f"numbers {name}", []))
         assert (otherwise in page) is not bool(found), "figures that are all 0 are a sentence"
-        assert not found or any(map(any, found.values()))
-        others.append(found or dict.fromkeys(first, [0] * columns))
+        assert all(map(any, found.values())), "a row says something"
+        others.append(dict.fromkeys(first, [0] * columns) | found)
     return {right: counts + [count for one in others for count in one[right]] for right, counts in first.items()}
 
 

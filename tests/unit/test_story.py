@@ -203,7 +203,7 @@ def test_what_has_no_answer_is_unknown_and_a_long_task_stands_behind_the_sentenc
 
 
 def test_names_are_said_to_be_kept_until_they_are_destroyed() -> None:
-    assert "until somebody sets `[forgetting]`" in names_kept(asked(), None)
+    assert "until a period is set for them ([forgetting] in the settings)" in names_kept(asked(), None)
     assert "until 30 days after the request is finished" in names_kept(asked(), 30)
     gone = asked(closed_at=NOW + MINUTE, shredded_at=NOW + 2 * MINUTE)
     assert "are destroyed" in names_kept(gone, 30)

@@ -16,6 +16,12 @@ def test_an_id_in_a_sentence_is_whole_and_copied_as_it_is(id_: str) -> None:
     assert re.sub("<[^>]*>", "", page) == f"Ask about {id_}."
 
 
+@pytest.mark.parametrize("option", ["--by", "--without-key"])
+def test_an_option_of_a_command_is_never_left_behind_its_two_hyphens(option: str) -> None:
+    page = with_whole_ids(f"<code>dpsync told {option} NAME</code>")
+    assert page == f'<code>dpsync told <span class="opt">{option}</span> NAME</code>'
+
+
 def test_of_a_long_id_what_people_read_out_is_whole_and_the_rest_may_break() -> None:
     assert with_whole_ids(f"<code>{ID}</code>") == f'<code><span class="id">{ID[:8]}</span>{ID[8:]}</code>'
 
@@ -29,6 +35,7 @@ def test_of_a_long_id_what_people_read_out_is_whole_and_the_rest_may_break() -> 
         f"<textarea rows=3>{ID}\n\n{ID}</textarea>",
         f"<option>{ID}</option>",
         "<p>for-CHANGING what DPS-1 is, -r-C2J0AJ</p>",
+        "<p>a--b, ---by and -- alone, --9</p>",
     ],
 )
 def test_nothing_else_changes(page: str) -> None:

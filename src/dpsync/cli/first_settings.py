@@ -14,6 +14,10 @@ from dpsync.connector import Connector, ReportsOutcomes, Roster
 from dpsync.errors import UsageError
 
 MARK = "# FILL IN"
+AS_PRINTED = "# as `dpsync sandbox` prints it"
+"""What stands in a rehearsal in place of `MARK`."""
+
+SANDBOX_COMMAND = "dpsync sandbox --http-port 9101 --smtp-port 9125"
 LONGEST_NAME = 200
 SECRET_FOLDER = "secrets"
 WEBHOOK = "webhook"
@@ -30,7 +34,7 @@ SANDBOX = {
     "brevo": "http://127.0.0.1:9106/v3",
     "webhook": "http://127.0.0.1:9107/webhook",
 }
-"""Where `dpsync sandbox --http-port 9101 --smtp-port 9125` imitates each connector's vendor."""
+"""Where `SANDBOX_COMMAND` imitates each connector's vendor."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _HEAD_OF_SECTION = re.compile(r"\s*\[([A-Za-z0-9_.-]+)\]")
@@ -153,7 +157,7 @@ def _section(name: str, kind: str, *, rehearsal: bool) -> str:
         lines.insert(5, f"{'url' if 'url' in needed else 'base_url'} = {_quoted(SANDBOX[kind])}")
         needed = [key for key in needed if key != "url"]
     written = [_option(name, key, own[key]) for key in needed]
-    lines += [line.replace(MARK, "# as `dpsync sandbox` prints it") for line in written] if rehearsal else written
+    lines += [line.replace(MARK, AS_PRINTED) for line in written] if rehearsal else written
     return "\n".join(lines) + "\n"
 
 

@@ -1,11 +1,7 @@
 """How an installation begins and is looked at: init, check."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,14 +13,6 @@ if TYPE_CHECKING:
     from dpsync.cli.check_lines import CheckLine
     from dpsync.cli.first_settings import Answers
     from dpsync.settings import Settings
-
-T = TypeVar("T")
-
-QUESTIONS = {
-    "name": "Which organisation is responsible for the data? (name)",
-    "dpo": "Who is the data protection officer? (email address)",
-    "operator": "Who runs this machine? (email address)",
-}
 
 
 def init(
@@ -65,16 +53,16 @@ def init(
     You can run it again: it changes nothing that exists, except that it migrates a database of an older schema. It
     copies a SQLite file first, into the same folder.
     """
+    from dpsync.cli.first_questions import Given, answers_of
+
     talk: Talk = ctx.obj
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
     kept = talk.config.exists()
-    if kept and rehearsal:
-        raise UsageError(f"--rehearsal is for new settings, but {talk.config} exists: choose another folder")
     if not kept:
-        answers = _answers(talk, name, dpo, operator, processor, mode)
-        _write_settings(talk, replace(answers, rehearsal=rehearsal))
-    return _begin(talk, kept=kept, backed_up=backed_up)
+        given = Given(name, dpo, operator, processor, mode, rehearsal=rehearsal)
+        _write_settings(talk, answers_of(talk, given, folder))
+    return _begin(talk, kept=kept, rehearsal=rehearsal, backed_up=backed_up)
 
 
 def check(
@@ -121,75 +109,11 @@ def _as_row(one: "CheckLine") -> dict[str, str]:
     return {"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code}
 
 
-_OPTION = re.compile(r"--(?:name|dpo|operator)\b")
-
-
-def _answers(
-    talk: Talk,
-    name: str | None,
-    dpo: str | None,
-    operator: str | None,
-    processors: list[str] | None,
-    mode: str | None,
-) -> "Answers":
-    from dpsync.cli.first_settings import Answers, address_of, name_of, processors_of
-
-    given = {"name": name, "dpo": dpo, "operator": operator}
-    missing = [key for key, value in given.items() if not value]
-    if missing and not talk.may_ask():
-        raise UsageError("there is no terminal to ask you on. Add " + ", ".join(f"--{key}" for key in missing))
-    readers: dict[str, Callable[[str], str]] = {
-        "name": name_of,
-        "dpo": partial(address_of, "--dpo"),
-        "operator": partial(address_of, "--operator"),
-    }
-    read = {
-        key: _prompted(talk, QUESTIONS[key], reader) if key in missing else reader(given[key] or "")
-        for key, reader in readers.items()
-    }
-    return Answers(
-        name=read["name"],
-        dpo=read["dpo"],
-        operator=read["operator"],
-        processors=_processors(talk) if processors is None and talk.may_ask() else processors_of(processors or []),
-        mode=_mode(talk, mode),
-    )
-
-
-def _prompted(talk: Talk, question: str, reader: Callable[[str], T], default: str | None = None) -> T:
-    """Ask until the answer can be used: one that is wrong costs no other."""
-    while True:
-        try:
-            return reader(typer.prompt(question, default=default, show_default=bool(default), err=True))
-        except UsageError as wrong:
-            said = wrong.message.replace("--processor ", "")  # whoever is asked types no option
-            talk.warn(f"{_OPTION.sub('the answer', said)}. Please answer again.")
-
-
-def _processors(talk: Talk) -> "Mapping[str, str]":
-    from dpsync.cli.first_settings import processors_of
-    from dpsync.known_connectors import connector_names
-
-    known = ", ".join(connector_names())
-    question = f"Which processors? Write NAME=CONNECTOR for each, separated by spaces. Connectors: {known}"
-    return _prompted(talk, question, lambda text: processors_of(text.split()), default="")
-
-
-def _mode(talk: Talk, mode: str | None) -> str:
-    if mode is None:
-        question = "Start carefully? Each erasure then waits 24 hours and for one person's approval (recommended)"
-        careful = typer.confirm(question, default=True, err=True) if talk.may_ask() else True
-        return "confirm" if careful else "live"
-    if mode not in {"confirm", "live", "observe"}:
-        raise UsageError("--mode must be confirm, live or observe")
-    return mode
-
-
 def _write_settings(talk: Talk, answers: "Answers") -> None:
     import base64
     import secrets
 
-    from dpsync.cli.first_settings import MARK, SECRET_FOLDER, WEBHOOK, settings_text
+    from dpsync.cli.first_settings import AS_PRINTED, MARK, SECRET_FOLDER, WEBHOOK, settings_text
     from dpsync.cli.opening import written
 
     folder = talk.config.parent
@@ -206,8 +130,8 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
     if not had_secret:
         written(webhook, b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
     written(talk.config, text.encode())
-    marks = text.count(MARK)
-    talk.say(f"Written  {talk.config}    {marks} values to fill in, each marked  {MARK}")
+    mark = AS_PRINTED if answers.rehearsal else MARK
+    talk.say(f"Written  {talk.config}    {text.count(mark)} values to fill in, each marked  {mark}")
     talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    your main database signs with this secret")
 
 
@@ -224,7 +148,7 @@ def _look_first(talk: Talk, folder: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
+def _begin(talk: Talk, *, kept: bool, rehearsal: bool, backed_up: bool) -> int:
     import os
 
     from dpsync.cli.beginning import look_first
@@ -235,6 +159,8 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
     from dpsync.store.schema import SCHEMA
 
     loaded = load_settings(talk.config, secrets=False)
+    if rehearsal and not loaded.controller.rehearsal:
+        raise UsageError(f"--rehearsal is for new settings, but {talk.config} exists: choose another folder")
     had_keys = look_first(loaded, talk.warn)
     if kept:
         talk.say(f"Kept     {talk.config} (not changed)")
@@ -263,9 +189,11 @@ def _paper(talk: Talk, loaded: "Settings") -> None:
 
 
 def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
-    from dpsync.cli.first_settings import MARK
+    from dpsync.cli.first_settings import AS_PRINTED, MARK, SANDBOX_COMMAND
 
-    marks = talk.config.read_text(encoding="utf-8").count(MARK)
+    rehearsal = loaded.controller.rehearsal
+    mark = AS_PRINTED if rehearsal else MARK
+    marks = talk.config.read_text(encoding="utf-8").count(mark)
     command = f"dpsync --config {talk.config}"
     talk.ending(
         stored="settings, keys, database and ledger, as listed above"
@@ -274,8 +202,10 @@ def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
         by_itself="nothing. Nothing has been sent to anybody. You can run init again: it changes nothing that exists.",
         waits="for you. Next steps:",
     )
-    steps = [f"fill in the {marks} values marked {MARK}"] if marks else []
+    steps = [f"{SANDBOX_COMMAND}, in another window"] if rehearsal else []
+    steps += [f"fill in the {marks} values marked {mark}"] if marks else []
     steps += [f"put the secret into {fault.key} ({fault.problem})" for fault in loaded.unset]
-    steps += [f"{command} check", f"{command} check --send-test", f"{command} serve"]
+    steps += [f"{command} check", f"{command} check --send-test"]
+    steps += [f"{command} serve" if rehearsal else f"{command} serve, or as a service: {command} service install --now"]
     for number, step in enumerate(steps, 1):
         talk.say(f"  {number} {step}")

@@ -26,7 +26,7 @@ from dpsync.reports.shown import EXCEPTION_ROWS, ORDINARY_ROWS, first_lines, fir
 from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
-from dpsync.reports.trustees import NOTE, Trustees, labelled
+from dpsync.reports.trustees import NONE_SHOWN, NOTE, Trustees, labelled
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
@@ -210,6 +210,7 @@ def trustees_html(trustees: Trustees) -> str:
         shape=SHAPES[trustees.verdict],
         labelled=labelled(trustees),
         note=NOTE,
+        none_shown=NONE_SHOWN,
     )
 
 

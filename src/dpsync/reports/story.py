@@ -289,7 +289,7 @@ def names_kept(asked: RequestStanding, forgets_after: int | None) -> str:
     if asked.shredded_at is not None:
         return "The name and addresses are destroyed. Nobody can be named from this record any more."
     until = (
-        "until somebody sets `[forgetting]`"
+        "until a period is set for them ([forgetting] in the settings)"
         if forgets_after is None
         else f"until {forgets_after} days after the request is finished everywhere"
     )

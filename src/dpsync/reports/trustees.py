@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from dpsync.model import Right
 from dpsync.reports import phrases
 from dpsync.reports.duties import Duty
 from dpsync.reports.period import PeriodReport
@@ -16,13 +17,16 @@ from dpsync.reports.words import hours, moment
 FEW = 5
 """Trustees may know whose request it was: a right of which there were fewer in a year has no line of its own."""
 
-NOTE = f"A right with fewer than {FEW} requests is in All only."
+NOTE = f"A right with fewer than {FEW} requests is in All only, and so is another one where All would tell of it."
+NONE_SHOWN = f"Fewer than {FEW} requests came in. This page says no more of so few: the report of the data protection "
+NONE_SHOWN += "officer does."
 APART = "It does not say which: the report of the data protection officer does."
 
 
 @dataclass(frozen=True, slots=True)
 class Trustees:
-    """Counts of a year. `rows`: each right that enough people used, then all; `before`: what was open from before.
+    """Counts of a year. `rows`: each right that enough people used, then all, or none where all of them are few;
+    `before`: what was open from before.
 
     `quickly`: how soon processors were told, in sentences; `unseen`: the processors that have given their word only.
     """
@@ -58,11 +62,33 @@ def trustees_of(report: PeriodReport) -> Trustees:
         label=f"{report.first.year}",
         ledger=ledger,
         verdict=report.verdict,
-        rows=(*(one for one in report.by_right if one.received >= FEW), report.total),
+        rows=_rows(report),
         before=report.carried_total if len(report.carried) >= FEW else None,
-        quickly=(_usual("Requests", report.speed), _usual("Opt-outs", report.speed_opt_out)),
+        quickly=_quickly(report),
         unseen=tuple(dict.fromkeys(one.title for one in report.limits if not one.verified_by)),
     )
+
+
+def _rows(report: PeriodReport) -> tuple[Tally, ...]:
+    """The rights that enough people used, and all.
+
+    Where those left out are few together, what is shown would give them away: all, less each row. Then the smallest of
+    the shown is left out too. And of a year with few requests no row is shown, because that of all would be theirs.
+    """
+    if 0 < report.total.received < FEW:
+        return ()
+    shown = [one for one in report.by_right if one.received >= FEW]
+    left_out = report.total.received - sum(one.received for one in shown)
+    if 0 < left_out < FEW:
+        shown.remove(min(shown, key=lambda one: one.received))
+    return (*shown, report.total)
+
+
+def _quickly(report: PeriodReport) -> tuple[str, ...]:
+    """How soon, of the kinds of which there were enough."""
+    stops = sum(one.received for one in report.by_right if one.right is Right.OPT_OUT)
+    kinds = (("Requests", report.speed, report.total.received - stops), ("Opt-outs", report.speed_opt_out, stops))
+    return tuple(_usual(of, speed) for of, speed, number in kinds if not 0 < number < FEW)
 
 
 def trustees_text(page: Trustees) -> str:
@@ -70,9 +96,10 @@ def trustees_text(page: Trustees) -> str:
     zone = ZoneInfo(page.zone)
     lines = [phrases.REHEARSAL, ""] if page.rehearsal else []
     lines += [page.title, f"for the trustees, made {moment(page.made_at, zone)}", "", phrases.proof(page.ledger, zone)]
-    lines += ["", f"[ {page.verdict.value.upper()} ]", "", "Requests by right", phrases.TOLD_AND_DONE, NOTE]
+    lines += ["", f"[ {page.verdict.value.upper()} ]", "", "Requests by right"]
+    lines += [phrases.TOLD_AND_DONE, NOTE] if page.rows else [NONE_SHOWN]
     lines += [f"  {label}: {counted(tally)}" for label, tally in labelled(page)]
-    lines += ["", "How quickly?", *(f"  {one}" for one in page.quickly)]
+    lines += ["", "How quickly?", *(f"  {one}" for one in page.quickly)] if page.quickly else []
     if page.unseen:
         lines += ["", "Where we cannot look ourselves and have only their word", *(f"  {one}" for one in page.unseen)]
     return joined(lines)

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -252,10 +252,22 @@ def _problem(kind: str, error: ErrorDetails, document: Mapping[str, Any]) -> str
             return f"must be at most {context['le']}"
         case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
             return "must be named in a-z, 0-9, _ and -, at most 40 of them"
+        case "string_pattern_mismatch" if _written(error["loc"], document) == "":
+            return _KINDS["string_too_short"]
         case "string_pattern_mismatch":
             return "has characters or a form that are not allowed here"
         case _:
             return "is not what belongs here"
+
+
+def _written(loc: Sequence[int | str], document: Any) -> object:
+    """What stands there in the file; None where it has no such place."""
+    for part in loc:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
 
 
 def _shown(sentence: str, document: Mapping[str, Any]) -> str:
