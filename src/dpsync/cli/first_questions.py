@@ -30,7 +30,7 @@ _OPTION = re.compile(r"--(?:name|dpo|operator)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenOptions:
     """The options of `init`, as they were typed."""
 
     name: str | None
@@ -41,7 +41,7 @@ class Given:
     rehearsal: bool = False
 
 
-def answers_of(talk: Talk, given: Given, folder: Path | None) -> "Answers":
+def answers_of(talk: Talk, given: GivenOptions, folder: Path | None) -> "Answers":
     """What was given, all of it read before anything is asked, and the answers to the rest.
 
     Raises `UsageError` for an option that is wrong, or where there is nobody to ask. Whoever breaks off is told how to
@@ -73,7 +73,7 @@ def answers_of(talk: Talk, given: Given, folder: Path | None) -> "Answers":
 
 
 @contextmanager
-def _kept_for_later(talk: Talk, given: Given, folder: Path | None, read: Mapping[str, str]) -> "Iterator[None]":
+def _kept_for_later(talk: Talk, given: GivenOptions, folder: Path | None, read: Mapping[str, str]) -> "Iterator[None]":
     try:
         yield
     except (typer.Abort, KeyboardInterrupt):
@@ -82,7 +82,7 @@ def _kept_for_later(talk: Talk, given: Given, folder: Path | None, read: Mapping
         raise
 
 
-def _again(given: Given, folder: Path | None, read: Mapping[str, str]) -> str:
+def _again(given: GivenOptions, folder: Path | None, read: Mapping[str, str]) -> str:
     """The command that asks for the rest."""
     words = ["dpsync init", *([shlex.quote(str(folder))] if folder else [])]
     words += [f"--{key} {shlex.quote(read[key])}" for key in QUESTIONS if key in read]

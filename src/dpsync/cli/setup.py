@@ -53,14 +53,14 @@ def init(
     You can run it again: it changes nothing that exists, except that it migrates a database of an older schema. It
     copies a SQLite file first, into the same folder.
     """
-    from dpsync.cli.first_questions import Given, answers_of
+    from dpsync.cli.first_questions import GivenOptions, answers_of
 
     talk: Talk = ctx.obj
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
     kept = talk.config.exists()
     if not kept:
-        given = Given(name, dpo, operator, processor, mode, rehearsal=rehearsal)
+        given = GivenOptions(name, dpo, operator, processor, mode, rehearsal=rehearsal)
         _write_settings(talk, answers_of(talk, given, folder))
     return _begin(talk, kept=kept, rehearsal=rehearsal, backed_up=backed_up)
 
