@@ -50,6 +50,8 @@ LISTS: Mapping[str, dict[str, str]] = {
         "sweeps[].new": "how many were found for the first time: returned_erasure, contactable_restriction, "
         "contactable_opt_out, missed_opt_out",
         "sweeps[].closed": "how many are not so any more",
+        "sweeps[].strangers": "how many records have an address that no main database lists; null where not all of "
+        "these list their people, and where the sweep was gone on with",
     },
     **{f"hooks {name}": dict(_HOOKS) for name in ("list", "register", "test")},
 }

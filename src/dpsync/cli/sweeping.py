@@ -105,6 +105,7 @@ def _said(one: "ListComparison", *, dry: bool) -> dict[str, object]:
         "not_known": standing.not_known,
         "new": _new(one),
         "closed": one.closed,
+        "strangers": one.strangers,
     }
 
 
@@ -120,6 +121,8 @@ def _show(talk: Talk, found: "Sequence[ListComparison]", *, dry: bool, as_json: 
             talk.warn(f"not compared: {one.why}")
         for kind, number in _new(one).items():
             talk.data(f"new: {number:,} {kind.replace('_', ' ')}")
+        if one.strangers:
+            talk.data(f"in no main database: {one.strangers:,}")
         if one.closed:
             talk.data(f"closed: {one.closed:,}")
     if dry and found:

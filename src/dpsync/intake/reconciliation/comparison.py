@@ -31,7 +31,8 @@ AT_ONCE = 50
 class ListComparison:
     """What came of one. `new`: how many differences of each kind were found for the first time; `why`: of its state.
 
-    `found`: the differences that are new.
+    `found`: the differences that are new. `strangers`: how many are listed whom no main database knows, None where
+    nobody counted.
     """
 
     standing: SourceStanding
@@ -39,6 +40,7 @@ class ListComparison:
     why: str = ""
     closed: int = 0
     found: Sequence[SourceFinding] = field(default=(), repr=False)
+    strangers: int | None = None
 
 
 @dataclass(slots=True)

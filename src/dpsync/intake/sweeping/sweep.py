@@ -31,10 +31,11 @@ from dpsync.intake.sweeping import resumption, telling
 from dpsync.intake.sweeping.carried import carried_of
 from dpsync.intake.sweeping.compare import EVERY, LEFT, Carried, as_listed, differences
 from dpsync.intake.sweeping.resumption import SweepProgress
+from dpsync.intake.sweeping.strangers import Strangers
 from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.reports.reconciled import SWEPT, SourceStanding
+from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding
 from dpsync.settings import Settings
 from dpsync.settings.sweeping import SweepSection
 from dpsync.store import tables as t
@@ -81,6 +82,7 @@ class Sweep(ComparedList):
         self._share, self._sleep, self._resume, self._keeps = share, sleep, resume, True
         self._lines: dict[str, RosterLine] = {}  # of the new findings alone, of which the brake allows so many
         self._hints: dict[str, OptOutHint] = {}
+        self._strangers = Strangers(there)
 
     def _names(self) -> Collection[str]:
         return self._there.settings.processors.keys()
@@ -88,7 +90,11 @@ class Sweep(ComparedList):
     def steps(self, now: datetime, *, dry: bool = False) -> Generator[int, None, ListComparison]:
         """As any list; how far it came is kept, unless `dry`."""
         self._keeps = not dry
-        return super().steps(now, dry=dry)
+        found = yield from super().steps(now, dry=dry)
+        known = self._strangers.count if found.standing.state is ListState.COMPARED else None
+        if known:
+            telemetry.log("sweep").info("people whom no main database lists", processor=self._name, number=known)
+        return replace(found, strangers=known)
 
     # --- reading
 
@@ -97,6 +103,7 @@ class Sweep(ComparedList):
             raise ListUnknown("its connector cannot list whom it holds")
         before = self._taken_up(look, now) if self._resume and self._keeps else None
         if before is None:
+            yield from self._strangers.read()
             yield from self._read_on(look, self._connector.roster(), now, now)
             return
         try:
@@ -187,6 +194,7 @@ class Sweep(ComparedList):
         there = self._there
         read = partial(carried_of, keys=there.keys, processor=self._name, page=page, begun=now)
         look.counted.listed += len(page)
+        self._strangers.see(page)
         for line, carried in zip(page, there.read(read), strict=True):
             if line.address and line.unsure and LEFT in differences(line, carried):
                 self._compare(look, self._looked_at(line), carried)
