@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dpsync import key_files
+from dpsync.cli import keys
 from dpsync.errors import KeyProblem, UsageError
 from dpsync.intake import merged_records
 from dpsync.ledger import note
@@ -111,6 +112,8 @@ def test_a_clock_that_is_ten_years_ahead_for_a_week_takes_no_key_away_that_still
         assert lines_under(there.service.anchor(there.clock.now())) == 2
         there.drive(after=timedelta(days=26))
         assert former.exists()
+        (said,) = [one.state for one in keys._lines(there.service, there.clock.now()) if former.stem in one.key]
+        assert said.endswith("Its secret half is destroyed some days later, if the clock was right")
         there.drive(after=timedelta(days=8))
         assert not former.exists()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dpsync.installation import Installation
+    from dpsync.key_files import Former
     from dpsync.key_register import Month
     from dpsync.propagation.decisions import Person
 
@@ -184,9 +185,7 @@ def _lines(there: "Installation", now: "datetime") -> "Iterator[_KeyLine]":
         if name == SIGNING:
             state = "signs the ledger and receipts"
         elif name.startswith(FORMER):
-            last = days[name].last_day
-            signs = days[name].signs and now.date() <= last
-            state = f"signs beside it until {last.isoformat()}" if signs else "signs no more; shows what it signed"
+            state = _of_former(days[name], now)
         yield _KeyLine(name, fingerprint, state)
     gone = there.read(key_register.given_up)
     past = there.read(lambda connection: key_register.destroyed(connection, there.keys))
@@ -200,6 +199,13 @@ def _lines(there: "Installation", now: "datetime") -> "Iterator[_KeyLine]":
             continue
         opens = f"opens {several(one.requests, 'request')}" if one.requests else "opens nothing that is kept"
         yield _KeyLine(f"months/{one.month}.key", one.fingerprint, one.problem or opens)
+
+
+def _of_former(one: "Former", now: "datetime") -> str:
+    if one.signs and now.date() <= one.last_day:
+        return f"signs beside it until {one.last_day.isoformat()}"
+    waits = ". Its secret half is destroyed some days later, if the clock was right" if one.has_secret_half else ""
+    return f"signs no more; shows what it signed{waits}"
 
 
 def _destroyed(at: str, one: "Month") -> str:
