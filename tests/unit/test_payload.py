@@ -421,3 +421,16 @@ def test_an_id_by_hand_is_one_that_a_webhook_may_have(event_id: str) -> None:
     except (PayloadInvalid, SignatureInvalid):
         by_webhook = False
     assert taken is by_webhook
+
+
+@pytest.mark.parametrize("scope", [{"topic": CANARY}, {"list": "news"}, "email", None, []])
+def test_a_part_of_an_opt_out_is_neither_widened_nor_lost_in_silence(scope: object) -> None:
+    body = json.dumps(
+        {"type": "data_subject.request", "data": {"right": "opt_out", "subject": {"id": "crm-1"}, "scope": scope}}
+    ).encode()
+    with pytest.raises(PayloadInvalid, match="is for people") as caught:
+        read(body)
+    assert caught.value.field == "data.scope"
+    assert CANARY not in str(caught.value)
+    with pytest.raises(PayloadInvalid, match="unknown field"):
+        read(asked(part=scope or {}))

@@ -6,7 +6,7 @@ Every door leads through `parse_request`: webhook, command line, import. A refus
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -172,7 +172,10 @@ _OURS = {
     *_Subject.model_fields,
     *_Changes.model_fields,
     *_Lifted.model_fields,
+    "scope",
 }
+_PART: Final = "an opt-out counts for everything here: one of a list, a topic or a channel alone is for people"
+"""Why no part of an opt-out is taken: told on for everything it would be widened in silence, and told nowhere, lost."""
 
 
 def _checked(shape: type[_Envelope], value: dict[str, object]) -> _Envelope:
@@ -193,6 +196,8 @@ def _path(where: tuple[int | str, ...]) -> str:
 def _problem(first: ErrorDetails) -> str:
     if first["type"] == "dpsync":
         return first["msg"]
+    if first["type"] == "extra_forbidden" and first["loc"][-1] == "scope":
+        return _PART
     if first["type"] == "literal_error":
         return f"must be {first['ctx']['expected']}"
     return _PROBLEMS.get(first["type"], "is not of the documented form")
