@@ -475,6 +475,7 @@ def _example(*, everything: bool) -> str:
     return re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE) if everything else text
 
 
+API = ("password", "reconcile_by_api")
 ONLY_EU = ("country", "subdivision", "categories")
 
 
@@ -483,7 +484,7 @@ def _environment(text: str) -> dict[str, str]:
     return given | {"DPSYNC_INBOUND": "Inbound_secret-of_128-bits"}
 
 
-@pytest.mark.parametrize("without", [(), ("password", *ONLY_EU), ("oauth", "holidays")])  # one of the two, never both
+@pytest.mark.parametrize("without", [(), (*API, *ONLY_EU), ("oauth", "holidays", "reconcile")])  # one of two
 def test_the_example_loads_as_it_is_and_with_every_line_in_force(tmp_path: Path, without: tuple[str, ...]) -> None:
     file = tmp_path / "dpsync.toml"
     text = _example(everything=bool(without))

@@ -10,7 +10,8 @@ from dpsync.installation import Installation
 from dpsync.intake.observed import source_of as observed_at
 from dpsync.intake.polling.inspection import problems_of
 from dpsync.intake.polling.table import NEW, REFUSED, OutboxAway, SourceOutbox
-from dpsync.intake.reconciliation.people_list import ListUnknown, SourcePeople
+from dpsync.intake.reconciliation.daily import people_of
+from dpsync.intake.reconciliation.people_list import ListUnknown
 from dpsync.intake.sources.messages import SourceMessages, messages_of
 from dpsync.intake.sources.schemes import doubtful
 from dpsync.intake.sources.source import Source, source_of
@@ -86,14 +87,14 @@ def message_lines(there: Installation) -> Iterator[CheckLine]:
 
 def people_lines(there: Installation) -> Iterator[CheckLine]:
     """Of the main databases: the numbers, and what waits."""
-    named = {name: one.reconcile for name, one in there.settings.sources.items() if one.reconcile is not None}
+    named = {name: one.people_list for name, one in there.settings.sources.items() if one.people_list is not None}
     if not named:
         return
     found, waiting = there.read(lambda connection: (standings(connection), open_findings(connection)))
     for name, section in named.items():
         what = f"source {name}, people"
         try:
-            SourcePeople(name, section, there.config.parent)
+            people_of(there, name, section)
         except ConfigurationError as error:
             yield _fault(what, error)
         except ExtraMissing as error:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dpsync.intake.reconciliation.findings import OpenFinding
     from dpsync.propagation.decisions import Person
 
-Listing = Annotated[str, typer.Argument(metavar="NAME", help="A section [sources.NAME] with the setting reconcile.")]
+Listing = Annotated[
+    str, typer.Argument(metavar="NAME", help="A section [sources.NAME] with the setting reconcile or reconcile_by_api.")
+]
 
 
 def reconcile(

@@ -1,14 +1,17 @@
 """Section [sources.<name>]: a main database that does not speak our own shape."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dpsync.settings.callbacks import SourceCallbackSection
 from dpsync.settings.databases import MainDatabase
 from dpsync.settings.section import Section
-from dpsync.settings.values import Name, SecretReference, Text, wrong
+from dpsync.settings.values import Name, SecretReference, Text, WebAddress, wrong
+from dpsync.urls import is_loopback
 
 SchemeName = Literal[
     "standard-webhooks",
@@ -68,6 +71,44 @@ class ReconcileSection(Section):
     )
 
 
+class PeopleVendor(StrEnum):
+    """A main database whose own interface lists its people."""
+
+    HUBSPOT = "hubspot"
+    SALESFORCE = "salesforce"
+
+
+_HOSTS = {PeopleVendor.HUBSPOT: "hubapi.com", PeopleVendor.SALESFORCE: "salesforce.com"}
+
+
+class ApiListSection(Section):
+    """The same of a main database that is no database of yours, but has an interface."""
+
+    vendor: PeopleVendor = Field(description="hubspot or salesforce.")
+    url: WebAddress = Field(
+        default="https://api.hubapi.com",
+        repr=False,
+        description="For Salesforce: the address of your own domain.",
+    )
+    client_id: str = Field(
+        default="", pattern=r"^[!-~]{0,256}$", description="For Salesforce: the consumer key of a connected app."
+    )
+    secret: SecretReference = Field(
+        description="The token of a private app of HubSpot, or the consumer secret of the connected app of Salesforce."
+    )
+    most: Annotated[int, Field(ge=1, le=100_000)] = Field(default=50, description="The brake, as of reconcile.")
+    percent: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="The brake, as of reconcile.")
+
+    @model_validator(mode="after")
+    def _is_the_vendors(self) -> "ApiListSection":
+        host, own = urlsplit(self.url).hostname or "", _HOSTS[self.vendor]
+        if not (host.endswith(f".{own}") or is_loopback(host)):
+            raise wrong(f"url must be an address of {own}: the secret goes there")
+        if (self.vendor is PeopleVendor.SALESFORCE) != bool(self.client_id):
+            raise wrong("client_id is for salesforce, and needed there")
+        return self
+
+
 class SourceSection(Section):
     """A main database with a shape of its own. It posts to /requests/NAME, has an outbox that is polled, or both."""
 
@@ -95,12 +136,22 @@ class SourceSection(Section):
     reconcile: ReconcileSection | None = Field(
         default=None, description="A list of its people that dpsync compares with its own requests, once a day."
     )
+    reconcile_by_api: ApiListSection | None = Field(
+        default=None, description="The same list, by the interface of HubSpot or Salesforce."
+    )
     callback: SourceCallbackSection | None = Field(
         default=None, description="Where it is told what became of its requests. Without it, it is told nothing."
     )
 
+    @property
+    def people_list(self) -> ReconcileSection | ApiListSection | None:
+        """What lists its people, None where nothing does."""
+        return self.reconcile or self.reconcile_by_api
+
     @model_validator(mode="after")
     def _is_whole(self) -> "SourceSection":
+        if self.reconcile and self.reconcile_by_api:
+            raise wrong("has a list of people twice: give reconcile or reconcile_by_api")
         static = self.scheme == "static-header"
         if self.scheme is None and self.outbox is None:
             raise wrong("has neither a scheme, by which it posts, nor an outbox, which is polled")
@@ -108,7 +159,7 @@ class SourceSection(Section):
             raise wrong("scheme and secrets go together")
         if static and not self.header:
             raise wrong("a static-header scheme names its header")
-        if static and not self.reconciled_by and not (self.outbox or self.reconcile):
+        if static and not self.reconciled_by and not (self.outbox or self.people_list):
             raise wrong("a secret in a header proves little: reconciled_by must say how lost requests are found")
         if self.header and not static and self.scheme != "es384-jwt":
             raise wrong("header belongs to the schemes static-header and es384-jwt")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
@@ -37,6 +37,13 @@ class ListUnknown(DpsyncError):
     """Read by the operator: what a main database says of its people is not known, so it was compared with nothing."""
 
     code = "DP-325"
+
+
+class ListsPeople(Protocol):
+    """What lists the people of a main database."""
+
+    def pages(self) -> Iterator[list[Listed | None]]:
+        """All rows, some at a time; None for a row that does not say of whom it is. Raises `ListUnknown`."""
 
 
 class SourcePeople:

@@ -14,7 +14,7 @@ from dpsync.intake.reconciliation.comparison import AT_ONCE, ComparedList, Look,
 from dpsync.intake.reconciliation.findings import SourceFinding
 from dpsync.intake.reconciliation.judging import Brake
 from dpsync.intake.reconciliation.listed import Listed
-from dpsync.intake.reconciliation.people_list import SourcePeople
+from dpsync.intake.reconciliation.people_list import ListsPeople
 from dpsync.model import Right
 from dpsync.reports.reconciled import RECONCILED, SourceStanding
 from dpsync.store.reconciling_tables import listed_person
@@ -27,7 +27,7 @@ class Reconciliation(ComparedList):
 
     kept: ClassVar[str] = RECONCILED
 
-    def __init__(self, there: Installation, source: str, people: SourcePeople, wait: timedelta, brake: Brake) -> None:
+    def __init__(self, there: Installation, source: str, people: ListsPeople, wait: timedelta, brake: Brake) -> None:
         super().__init__(there, source, source, brake)
         self._people, self._wait = people, wait
 
