@@ -178,6 +178,22 @@ def test_what_intake_show_prints_works_as_it_stands_and_stores_nothing(
     assert secret not in json.dumps(shown)
 
 
+def test_a_source_of_its_own_is_shown_with_its_address_scheme_and_secret(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = folder / "dpsync.toml"
+    config.write_text(config.read_text(encoding="utf-8") + SOURCE, encoding="utf-8")
+    assert ran(folder, "intake", "show", "crm") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"(?m)^address +http://\S+/requests/crm$", said)
+    assert re.search(r"(?m)^signed by +github$", said)
+    assert "secret     what is in file:" in said
+    assert ran(folder, "intake", "show", "crm", "--json") == 0
+    assert undocumented(json.loads(capsys.readouterr().out), SHAPES["intake show"]) == set()
+    assert ran(folder, "intake", "show", "crmm") == Exit.USAGE
+    assert "there is no [sources.crmm] in the settings; there are: crm." in capsys.readouterr().err
+
+
 def test_without_a_webhook_secret_there_is_nothing_to_enter(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = folder / "dpsync.toml"
     config.write_text(
@@ -196,6 +212,14 @@ def test_the_schema_is_one_that_the_written_settings_keep(folder: Path, capsys: 
     jsonschema.validate(tomllib.loads((folder / "dpsync.toml").read_text(encoding="utf-8")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"controler": {}}, schema)
+
+
+SOURCE = """
+[sources.crm]
+mapping = "hasura"
+scheme = "github"
+secrets = [{ file = "secrets/webhook" }]
+"""
 
 
 # --- the unit

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from dpsync.connector import Finding, NoticeKind, Outcome
-from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation.rules.event import AnswerKind, DecisionKind, Event, Timer
 from dpsync.reports.lines import LineHead, LineKind, PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late, Need, WaitsFor
@@ -217,3 +217,25 @@ def test_a_date_that_was_extended_later_is_not_the_one_that_it_was_recorded_with
     later = asked(due_on=datetime(2027, 3, 1, tzinfo=UTC).date())
     recorded = story(later, (), (), (), (), (EntryLine(5, NOW, "received", {"due": "2026-12-29"}),))[1]
     assert recorded.sentence.endswith("the legal date is 29 December 2026.")
+
+
+def test_of_more_than_one_place_that_said_yes_the_story_says_how_many() -> None:
+    yes = (replace(call("outcome", NOW), scope=scope) for scope in ("list-1", "list-2", "list-2"))
+    no = replace(call("outcome", NOW, 404), scope="list-3")
+    (one,) = told(attempt("Applied AsAsked", *yes, no, call("finding", NOW + MINUTE, 404)))
+    assert one.sentence.startswith("Mailchimp says that it did it in two places. We looked")
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("approval", "it was held because: a person must approve it"),
+        ("approval,cooling_off", "it was held because: a person must approve it; cooling-off"),
+        (",".join(Cause), "for whatever it was held for that a person may decide"),
+        ("of a later version", "of a later version"),
+    ],
+)
+def test_a_release_says_in_words_what_it_was_for(detail: str, said: str) -> None:
+    decided = DecisionLine(("newsletter",), "release", detail, "Dana Officer", "", "", NOW)
+    (one,) = told(decisions=(decided,))
+    assert one.proofs == (said,)

@@ -8,7 +8,7 @@ import typer
 
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
-from dpsync.errors import ConfigurationError, Exit, Fault
+from dpsync.errors import ConfigurationError, Exit, Fault, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,13 +58,21 @@ def health(
 @intake.command("show")
 def intake_show(
     ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A main database with messages of its own shape, [sources.SOURCE]. Default: one that sends dpsync's.",
+        ),
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> int:
     """Show what to enter in your main database, with a signed test message.
 
     The test message is only for trying the address, the secret and the signature. It stores nothing and asks for
-    nothing. It works for five minutes; then run this command again.
+    nothing. It works for five minutes; then run this command again. For a SOURCE, `dpsync source test` shows what a
+    message of it would become.
     """
     import secrets
 
@@ -74,8 +82,9 @@ def intake_show(
 
     talk: Talk = ctx.obj
     settings = load_settings(talk.config, secrets=False)
-    secret = _newest_secret(settings)
-    url = f"{settings.intake.public_url or 'http://' + settings.intake.listen}/requests"
+    if source is not None:
+        return _show_source(talk, settings, source, as_json=as_json)
+    secret, url = _newest_secret(settings), _door(settings)
     event, now = f"test-{secrets.token_hex(8)}", SystemClock().now()
     headers = signed_headers(secret.get_secret_value(), event, now, TEST_BODY.encode())
     lines = [f"curl -sS {_shell(url)}", *(f"  -H {_shell(f'{name}: {value}')}" for name, value in headers.items())]
@@ -83,14 +92,50 @@ def intake_show(
     if as_json:
         talk.json({"url": url, "secret": secret.reference, "headers": headers, "body": TEST_BODY, "curl": curl})
         return Exit.DONE
-    talk.table(("WHAT", "ENTER"), [("address", url), ("method", "POST"), ("secret", f"what is in {secret.reference}")])
+    _show_door(talk, settings, url, secret.reference, curl)
+    return Exit.DONE
+
+
+def _show_door(talk: Talk, settings: "Settings", url: str, secret: str, curl: str) -> None:
+    talk.table(("WHAT", "ENTER"), [("address", url), ("method", "POST"), ("secret", f"what is in {secret}")])
     talk.say("\nA test message. It stores nothing, and works for five minutes:\n")
     talk.data(curl)
     talk.say('\nIf address, secret and signature are right, the answer is {"status": "test received"}.')
+    _say_where_it_works(talk, settings)
+    talk.say("The format of a request, with an example in Python: docs/webhooks.md")
+
+
+def _show_source(talk: Talk, settings: "Settings", name: str, *, as_json: bool) -> int:
+    """What to enter in a main database that has a section of its own. Raises `NotFound` where none is called so."""
+    section = settings.sources.get(name)
+    if section is None:
+        known = ", ".join(settings.sources) or "none"
+        raise NotFound(
+            f"there is no [sources.{name}] in the settings; there are: {known}. Without a name this command shows the "
+            "door for messages in dpsync's own form"
+        )
+    url, secret = f"{_door(settings)}/{name}", section.secrets[0].reference if section.secrets else None
+    if as_json:
+        talk.json({"url": url if section.scheme else None, "secret": secret, "scheme": section.scheme})
+        return Exit.DONE
+    if section.scheme is None:
+        talk.data(f"{name} posts nothing: dpsync polls its outbox. `dpsync source outbox {name}` prints the table.")
+        return Exit.DONE
+    rows = [("address", url), ("method", "POST"), ("signed by", section.scheme)]
+    rows += [("header", section.header)] if section.header else []
+    talk.table(("WHAT", "ENTER"), [*rows, ("secret", f"what is in {secret}")])
+    talk.say(f"\nTry a message without storing it: dpsync source sample {name}, then dpsync source test {name}")
+    _say_where_it_works(talk, settings)
+    return Exit.DONE
+
+
+def _door(settings: "Settings") -> str:
+    return f"{settings.intake.public_url or 'http://' + settings.intake.listen}/requests"
+
+
+def _say_where_it_works(talk: Talk, settings: "Settings") -> None:
     if not settings.intake.public_url:
         talk.say("No public_url is set: this address works only on this machine (dpsync explain DP-320).")
-    talk.say("The format of a request, with an example in Python: docs/webhooks.md")
-    return Exit.DONE
 
 
 @config.command("schema")

@@ -58,11 +58,12 @@ SHAPES: dict[str, dict[str, str]] = {
     },
     "intake show": {
         "version": "1",
-        "url": "where your main database posts",
+        "url": "where your main database posts; null for a source that is only polled",
         "secret": "where the secret is, never the secret: file:PATH or env:NAME",
-        "headers": "the signed headers of a test message",
-        "body": "its body",
-        "curl": "the same as a command",
+        "headers": "without SOURCE: the signed headers of a test message",
+        "body": "without SOURCE: its body",
+        "curl": "without SOURCE: the same as a command",
+        "scheme": "with SOURCE: how it signs; null for a source that is only polled",
     },
     "source list": {
         "version": "1",

@@ -3,7 +3,6 @@
 The sentences word what is stored. What nobody knows is said to be unknown; "done" is said only with whose word it is.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,11 +10,12 @@ from datetime import date, datetime, timedelta
 from dpsync.connector import NoticeKind
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import long_day
-from dpsync.model import Right, Way
+from dpsync.model import Cause, Right, Way
 from dpsync.propagation.rules.event import AnswerKind
 from dpsync.reports.lines import RequestStanding
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
-from dpsync.reports.words import RIGHTS, hours
+from dpsync.reports.story_entries import StoryEntries, entries_named
+from dpsync.reports.words import CAUSES, RIGHTS, hours
 
 MAY_BE_TOLD = (
     "The person may have all of this page, except what would tell them about somebody else (Art. 15(4)).",
@@ -109,7 +109,7 @@ def story(
     entries: Sequence[EntryLine],
 ) -> tuple[Chapter, ...]:
     """Every step in order of time; what happened at one moment stays in the order of cause and effect."""
-    titles, ledger = {line.processor: line.title for line in asked.lines}, _Ledger(entries)
+    titles, ledger = {line.processor: line.title for line in asked.lines}, StoryEntries(entries)
     letters, tried = list(notices), list(attempts)
     posted = {(one.processor, one.sent_at): one for one in letters if one.sent_at is not None}
     ended = {(one.processor, one.ended_at) for one in tried}
@@ -133,39 +133,13 @@ def with_more(told: Iterable[Chapter], more: Iterable[Chapter]) -> tuple[Chapter
     return tuple(sorted((*told, *more), key=lambda chapter: chapter.at))
 
 
-class _Ledger:
-    """The entries of the request, found by attempt, or by processor and second."""
-
-    def __init__(self, entries: Iterable[EntryLine]) -> None:
-        self._of_attempts: dict[tuple[str, int], list[int]] = defaultdict(list)
-        self._others: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for one in entries:
-            place, number = str(one.fields.get("dest", "")), one.fields.get("attempt")
-            if isinstance(number, int):
-                self._of_attempts[place, number].append(one.idx)
-            else:
-                self._others[place, int(one.at.timestamp())].append(one.idx)
-
-    def of_attempt(self, place: str, number: int) -> tuple[str, ...]:
-        return _entries(self._of_attempts[place, number])
-
-    def at(self, place: str, moment: datetime) -> tuple[str, ...]:
-        return _entries(self._others[place, int(moment.timestamp())])
-
-
-def _entries(numbers: Sequence[int]) -> tuple[str, ...]:
-    if not numbers:
-        return ()
-    return (f"ledger {'entry' if len(numbers) == 1 else 'entries'} {', '.join(map(str, numbers))}",)
-
-
 def _first_due(asked: RequestStanding, entries: Iterable[EntryLine]) -> date:
     """The legal date that it was recorded with: an extension moved it later."""
     said = next((str(one.fields["due"]) for one in entries if one.event in _RECEIVED and "due" in one.fields), None)
     return date.fromisoformat(said) if said else asked.due_on
 
 
-def _of_receipt(asked: RequestStanding, due_on: date, ledger: _Ledger) -> Iterator[Chapter]:
+def _of_receipt(asked: RequestStanding, due_on: date, ledger: StoryEntries) -> Iterator[Chapter]:
     right = RIGHTS[asked.right]
     what = "the lifting of a restriction" if asked.lifting else f"{'an' if right[0] in 'aeio' else 'a'} {right}"
     assumed = " The sender gave no time of receipt, so this one is assumed." if asked.received_assumed else ""
@@ -183,7 +157,7 @@ def _by_our_operator(asked: RequestStanding, letters: Iterable[NoticeLine]) -> s
 
 
 def _of_attempt(
-    one: AttemptLine, posted: Mapping[tuple[str, datetime], NoticeLine], ledger: _Ledger, *, gone: bool
+    one: AttemptLine, posted: Mapping[tuple[str, datetime], NoticeLine], ledger: StoryEntries, *, gone: bool
 ) -> Chapter:
     """`posted`: the letters, by processor and when. `gone`: what is as asked is that nobody is held there; where a
     person must finish it off, a record is still there.
@@ -197,6 +171,7 @@ def _of_attempt(
         return Chapter(one.ended_at, one.title, sentence, (f"reference {letter.reference}", *proofs))
     words = {
         "title": one.title,
+        "where": _where(one.evidence),
         "later": _later(one.evidence),
         "found": "nobody is there any more" if gone else "it is as asked",
     }
@@ -212,7 +187,19 @@ _SHORT = 120
 
 def _said(name: str, words: Mapping[str, str]) -> str:
     sentence = OUTCOMES.get(name) or FINDINGS.get(name)
+    if sentence and name == "Applied":
+        sentence = f"{sentence.removesuffix('.')}{{where}}."
     return sentence.format_map(words) if sentence else f"What came of it: {name}."
+
+
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+
+
+def _where(evidence: Iterable[EvidenceLine]) -> str:
+    """In how many of its places it said yes to something, where there is more than one."""
+    yes = range(200, 300)
+    places = {line.scope for line in evidence if line.part == "outcome" and line.scope and line.status in yes}
+    return f" in {_NUMBERS.get(len(places), len(places))} places" if len(places) > 1 else ""
 
 
 def _later(evidence: Sequence[EvidenceLine]) -> str:
@@ -232,7 +219,7 @@ def _call(line: EvidenceLine) -> str:
     return f"{line.endpoint} {status}{theirs}{place}{note}"
 
 
-def _of_letter(one: NoticeLine, ledger: _Ledger) -> Chapter:
+def _of_letter(one: NoticeLine, ledger: StoryEntries) -> Chapter:
     at, sentence = one.sent_at or one.created_at, _written(one)
     if one.sent_at is None:
         sentence = f"dpsync wrote a letter about {one.title}, and nobody knows whether it was sent."
@@ -243,7 +230,7 @@ def _written(one: NoticeLine) -> str:
     return _LETTERS[NoticeKind(one.kind)].format(title=one.title)
 
 
-def _of_answer(one: AnswerLine, ledger: _Ledger, *, ours: bool) -> Chapter:
+def _of_answer(one: AnswerLine, ledger: StoryEntries, *, ours: bool) -> Chapter:
     """`ours`: it is our own operator who says so, and nobody there."""
     sentence = (BY_OPERATOR if ours else ANSWERS)[AnswerKind(one.kind)]
     how = f"answer to letter {one.number}" if one.number else "told in another way than by the link of a letter"
@@ -251,7 +238,7 @@ def _of_answer(one: AnswerLine, ledger: _Ledger, *, ours: bool) -> Chapter:
     return Chapter(one.at, one.title, sentence.format(title=one.title), (how, *said, *ledger.at(one.processor, one.at)))
 
 
-def _of_decision(one: DecisionLine, titles: Mapping[str, str], ledger: _Ledger) -> Chapter:
+def _of_decision(one: DecisionLine, titles: Mapping[str, str], ledger: StoryEntries) -> Chapter:
     where = ", ".join(titles.get(name, name) for name in one.processors)
     at = f" for {where}" if where else ""
     reason = f": {one.reason}" if one.reason else ""
@@ -261,11 +248,24 @@ def _of_decision(one: DecisionLine, titles: Mapping[str, str], ledger: _Ledger) 
         sentence = f"A newer request replaced this one{at}."
     else:
         sentence = f"{one.by} {_DECISIONS.get(one.kind, one.kind.replace('_', ' '))}{at}{reason}".rstrip(".") + "."
-    proofs = [one.detail] if one.detail else []
+    proofs = [_detail(one)] if one.detail else []
     proofs += [f"account of the machine: {one.os_user}"] if one.os_user else []
     for name in one.processors or ("",):
         proofs += ledger.at(name, one.at)
     return Chapter(one.at, where, sentence, tuple(proofs))
+
+
+def _detail(one: DecisionLine) -> str:
+    """What it was decided about, in words: a release names the causes that it was for."""
+    causes = one.detail.split(",")
+    if one.kind != "release" or not set(causes) <= set(CAUSES):
+        return one.detail
+    if len(causes) > _FEW:
+        return "for whatever it was held for that a person may decide"
+    return f"it was held because: {'; '.join(CAUSES[Cause(name)] for name in causes)}"
+
+
+_FEW = 3
 
 
 def _asked_anew(entries: Iterable[EntryLine], titles: Mapping[str, str]) -> Iterator[Chapter]:
@@ -274,7 +274,7 @@ def _asked_anew(entries: Iterable[EntryLine], titles: Mapping[str, str]) -> Iter
         if one.event == EntryKind.RETRIED and "by" not in one.fields:
             title = titles.get(str(one.fields.get("dest", "")), "")
             sentence = f"An older change came in late, with an earlier address. dpsync asks {title} again, with both."
-            yield Chapter(one.at, title, sentence, _entries([one.idx]))
+            yield Chapter(one.at, title, sentence, entries_named([one.idx]))
 
 
 def _of_end(asked: RequestStanding) -> Iterator[Chapter]:
