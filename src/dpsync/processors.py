@@ -17,7 +17,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
-from dpsync.settings import ProcessorSection, Settings
+from dpsync.settings import ProcessorSection, Secret, Settings
 from dpsync.settings.sections import WEEKDAYS
 from dpsync.urls import may_be_called
 
@@ -34,15 +34,7 @@ def controller_of(
         options = configuration.connector_section(kind.Settings, name, section, environ, folder)
         return _connected(name, kind, options, kit(name))
 
-    faults: list[Fault] = []
-    processors: dict[str, Processor] = {}
-    for name, section in settings.processors.items():
-        try:
-            processors[name] = _processor(name, section, connector(name, section))
-        except ConfigurationError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise ConfigurationError(faults)
+    processors = _processors(settings, connector)
     c, safety, notice = settings.controller, settings.safety, _kind("notice", "notice")
     return Controller(
         name=c.name,
@@ -61,7 +53,33 @@ def controller_of(
         watch_letters=c.watch_letters,
         callbacks=frozenset(settings.callbacks),
         platforms=frozenset(name for name, one in settings.callbacks.items() if one.is_platform),
+        passphrases=passphrases_of(settings),
     )
+
+
+def _processors(settings: Settings, connector: Callable[[str, ProcessorSection], Connector]) -> dict[str, Processor]:
+    """All of the settings; every fault at once. Raises `ConfigurationError`."""
+    faults: list[Fault] = []
+    processors: dict[str, Processor] = {}
+    for name, section in settings.processors.items():
+        try:
+            processors[name] = _processor(name, section, connector(name, section))
+        except ConfigurationError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigurationError(faults)
+    return processors
+
+
+def passphrases_of(settings: Settings) -> dict[Role, Secret]:
+    """What whoever has a role types on the page of a link. Of a role that is not in it, a code is mailed."""
+    people = settings.controller
+    chosen = {
+        Role.DPO: people.dpo_passphrase,
+        Role.DEPUTY: people.deputy_passphrase,
+        Role.OPERATOR: people.operator_passphrase,
+    }
+    return {role: one for role, one in chosen.items() if one is not None}
 
 
 def roles_asked(settings: Settings) -> tuple[Role, ...]:

@@ -30,6 +30,7 @@ from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.sources.source import sources_of
 from dpsync.intake.web import create_app
 from dpsync.liveness import Guard, Watched, holding_signals
+from dpsync.propagation.decisions import ROLES
 from dpsync.propagation.engine.worker import Worker
 from dpsync.retention.service import Conversations
 from dpsync.running import metrics, timekeeping
@@ -82,6 +83,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         source_messages=Counting(there.writer, messages.keep),
         sources=sources_of(there),
         rehearsal=there.settings.controller.rehearsal,
+        passphrases=frozenset(ROLES[role] for role in there.controller.passphrases),
         decisions=DecisionLinks(there) if there.controller.asked else None,
         pages=PageLinks(there) if there.controller.asked else None,
         cases=CaseLinks(there) if there.controller.asked else None,

@@ -18,6 +18,7 @@ from tests.journeys.test_incidents import opened
 from tests.journeys.test_letters import confirmed
 from tests.journeys.test_links_to_pages import link_of
 from tests.journeys.test_more_by_link import CONTROLLER, WHO
+from tests.journeys.test_passphrases import with_passphrase
 from tests.journeys.test_stuck_by_link import stuck
 
 NO_DAY = {**WHO, "choice": "extend"}
@@ -51,6 +52,16 @@ def test_the_pages_of_a_decision_are_right(browser: Browser, there: Installation
     assert kept(browser, tmp_path, dpo.send("decide", NO_DAY)) == [], "with a problem, and what was typed"
     assert kept(browser, tmp_path, dpo.send("decide", NO)) == []
     assert served(browser, dpo.link()) == [], "already decided"
+
+
+def test_the_page_that_asks_for_a_passphrase_is_right(browser: Browser, there: Installation, tmp_path: Path) -> None:
+    with_passphrase(there)
+    ask(there)
+    dpo = Person(there)
+    assert served(browser, dpo.link()) == []
+    dpo.get()
+    assert kept(browser, tmp_path, dpo.send("send")) == []
+    assert kept(browser, tmp_path, dpo.send("look", {"code": "not the passphrase"})) == []
 
 
 def test_the_page_of_what_is_stuck_is_right(browser: Browser, tmp_path: Path) -> None:

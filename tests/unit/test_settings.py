@@ -18,7 +18,7 @@ from dpsync.errors import ConfigurationError, Fault
 from dpsync.model import Mode, Right
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sources import SourceSection
-from dpsync.settings.values import Environment, duration
+from dpsync.settings.values import SHORTEST_PASSPHRASE, Environment, duration
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "dpsync.example.toml"
 CANARY = "c4n4ry-5ecret"
@@ -215,6 +215,13 @@ def test_a_secret_comes_from_the_environment_or_a_file_and_is_never_shown(folder
     assert [secret.reference for secret in settings.intake.secrets] == ["env:HOOK", f"file:{folder.path}/hook"]
     assert CANARY not in repr(settings)
     assert CANARY not in settings.model_dump_json(by_alias=True)
+
+
+def test_a_passphrase_is_long_enough_not_to_be_guessed(folder: Folder) -> None:
+    setting = SMALL["controller"] + '\ndpo_passphrase = { env = "SAID" }'
+    fault = folder.faults({"SAID": "fifteen   letters"}, controller=setting)["controller.dpo_passphrase"]
+    assert "too short: 16 or more characters, blanks apart" in fault.problem
+    assert folder.load({"SAID": "sixteen lettersxx"}, controller=setting).controller.dpo_passphrase
 
 
 def test_a_secret_file_that_everybody_may_read_is_refused(folder: Folder) -> None:
@@ -480,7 +487,7 @@ ONLY_EU = ("country", "subdivision", "categories")
 
 
 def _environment(text: str) -> dict[str, str]:
-    given = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x")
+    given = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x" * SHORTEST_PASSPHRASE)
     return given | {"DPSYNC_INBOUND": "Inbound_secret-of_128-bits"}
 
 

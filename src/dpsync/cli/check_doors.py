@@ -17,7 +17,7 @@ from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.server import listening
 from dpsync.model import State, Way
-from dpsync.processors import roles_asked
+from dpsync.processors import passphrases_of, roles_asked
 from dpsync.propagation.decisions import ROLES
 from dpsync.reports.unasked import unasked
 from dpsync.reports.words import day, moment, several
@@ -115,8 +115,16 @@ def _decision_links(settings: Settings) -> CheckLine:
     """Whether decisions are asked by link, and why not."""
     asked = roles_asked(settings)
     if asked:
-        roles = " and the ".join(ROLES[role] for role in asked)
-        return CheckLine("decisions", CheckResult.OK, f"the {roles} can decide by a link and a code in emails")
+        chosen = passphrases_of(settings)
+        said = (
+            (" and the ".join(ROLES[role] for role in some), second)
+            for some, second in (
+                ([role for role in asked if role not in chosen], "a code in emails"),
+                ([role for role in asked if role in chosen], "a passphrase"),
+            )
+        )
+        text = "; ".join(f"the {roles} can decide by a link and {second}" for roles, second in said if roles)
+        return CheckLine("decisions", CheckResult.OK, text)
     text = "off. They need [mail], and an https address in [intake] public_url. Decide by command"
     return CheckLine("decisions", CheckResult.NOT_SET, text, "DP-320")
 

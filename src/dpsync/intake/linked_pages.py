@@ -232,15 +232,19 @@ def above(link: PageLink, page: Page, here: str) -> Markup:
     Above a receipt: where its file is.
     """
     if page.kind is PageKind.RECEIPT and link.has_code:
-        return Markup('<p><a href="{}/code">Download the signed file (a code is emailed to you first)</a></p>').format(
-            here
-        )
+        return Markup(
+            '<p><a href="{}/code">Download the signed file (a code or your passphrase is asked for first)</a></p>'
+        ).format(here)
     if page.kind is not PageKind.DOSSIER:
         return Markup()
     where = here if page == link.page else page.about
-    more = {"code": "See who it is about (a code is emailed to you first)"} if link.has_code else {}
+    more = {"code": "See who it is about (a code or your passphrase is asked for first)"} if link.has_code else {}
     more |= {"decide": "Decide about it (a link is emailed to you)"} if link.decides else {}
-    more |= {"letter": "Write the letter to the person (a code is emailed to you first)"} if link.decides else {}
+    more |= (
+        {"letter": "Write the letter to the person (a code or your passphrase is asked for first)"}
+        if link.decides
+        else {}
+    )
     return Markup().join(Markup('<p><a href="{}/{}">{}</a></p>').format(where, *one) for one in more.items())
 
 

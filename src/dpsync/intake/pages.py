@@ -105,6 +105,7 @@ class Pages:
         )
         style = (TEMPLATES / "page.css").read_text("utf-8")
         environment.globals |= {"controller": receiver.controller, "rehearsal": receiver.rehearsal, "style": style}
+        environment.globals["passphrases"] = receiver.passphrases
         self._environment = environment
         self._worklists = WorkLists(receiver, self._render)
         self.decisions = DecisionPages(receiver, self._render).endpoint

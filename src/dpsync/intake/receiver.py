@@ -40,7 +40,7 @@ class Receiver:
     `source_reception`. What is refused at any door is counted in `refusals`, and what such a main database sends in
     `source_messages`.
 
-    `controller` is who asks, as the pages name it.
+    `controller` is who asks, as the pages name it. `passphrases`: the roles, as they name them, that type a passphrase.
     """
 
     clock: Clock
@@ -59,6 +59,7 @@ class Receiver:
     source_messages: Counting[tuple[str, str]]
     sources: Mapping[str, Source] = field(default_factory=dict)
     rehearsal: bool = False
+    passphrases: frozenset[str] = frozenset()
     decisions: DecisionLinks | None = None
     pages: PageLinks | None = None
     cases: CaseLinks | None = None

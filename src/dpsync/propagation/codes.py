@@ -1,4 +1,4 @@
-"""The second factor of a link: a code mailed to the role's address, short-lived, with few tries.
+"""The second factor of a link: a code mailed to the role's address, or the role's passphrase; with few tries.
 
 Without it a link that was forwarded, logged by a proxy or opened by a scanner would be enough to see a person's name.
 `table` is that of the link: the columns of a code are the same in each.
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, update
 
+from dpsync.model import Role
 from dpsync.propagation.controller import Controller
 from dpsync.store.question_tables import question
 
@@ -42,14 +43,24 @@ class CodeCheck(StrEnum):
 def made(
     connection: Connection, controller: Controller, row: Row[Any], now: datetime, table: Table = question
 ) -> str | None:
-    """A new code, to be mailed; an older one is worth nothing then. None where it is too soon, or too often."""
-    if not may_be_made(row, now):
+    """A new code, to be mailed; an older one is worth nothing then. None where it is too soon, or too often.
+
+    Of a role that has a passphrase, that is the code; it need not be mailed, so it is never too soon.
+    """
+    chosen = passphrase(controller, row)
+    if chosen is None and not may_be_made(row, now):
         return None
-    code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+    code = chosen or f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
     number = row.codes + 1
     values = {"code_mac": _mac(controller, row, number, code), "code_at": now, "codes": number, "wrong": 0}
     _set(connection, table, row, **values)
     return code
+
+
+def passphrase(controller: Controller, row: Row[Any]) -> str | None:
+    """What the role of a link has agreed to type, without its blanks; None where it gets a code."""
+    chosen = controller.passphrases.get(Role(row.role))
+    return None if chosen is None else "".join(chosen.get_secret_value().split())
 
 
 def may_be_made(row: Row[Any], now: datetime) -> bool:

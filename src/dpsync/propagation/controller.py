@@ -12,6 +12,7 @@ from dpsync.model import Role
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
+from dpsync.settings import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Controller:
     watch_letters: bool = True
     callbacks: frozenset[str] = frozenset()
     platforms: frozenset[str] = frozenset()
+    passphrases: Mapping[Role, Secret] = field(default_factory=dict, repr=False)
 
     def title_of(self, processor: str) -> str:
         """What people call it; its name in the settings where it stands there no more."""

@@ -59,7 +59,7 @@ _WHAT = {
 
 _IF_YES = "If you approve: {} The page shows what each processor can and cannot do, and looks there again."
 _LINK = (
-    "This link opens a page that {shows}takes your decision. The page first emails you a code. Opening it changes "
+    "This link opens a page that {shows}takes your decision. The page first {factor}. Opening it changes "
     "nothing. The link is good for one decision, until {until}:"
 )
 _NOT_ASKED = (
@@ -107,6 +107,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         *of.plan,
         *([_IF_YES.format(consequence(of.right, lifting=of.lifting))] if subject is QuestionKind.HELD else []),
         _LINK.format(
+            factor="asks for your passphrase" if Role(row.role) in controller.passphrases else "emails you a code",
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",
             until=f"{row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}",
         ),

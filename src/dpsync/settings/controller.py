@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, StrictBool
 
 from dpsync.model import Regime
 from dpsync.settings.section import Section
-from dpsync.settings.values import Address, Folder, Text, TimeZone, located, wrong
+from dpsync.settings.values import Address, Folder, Passphrase, Text, TimeZone, located, wrong
 from dpsync.working_days import NATIONS, PUBLIC, faults_of
 
 AUTHORITIES: Mapping[str, str] = {
@@ -78,6 +78,11 @@ class ControllerSection(Section):
         default=None, repr=False, description="Who is told, besides the DPO, when time is short."
     )
     operator: Address = Field(repr=False, description="Who runs this machine, and does what a vendor's API cannot do.")
+    dpo_passphrase: Passphrase | None = Field(
+        default=None, description="What the DPO types on the page of a link, instead of a code that is emailed."
+    )
+    deputy_passphrase: Passphrase | None = Field(default=None, description="The same for the deputy.")
+    operator_passphrase: Passphrase | None = Field(default=None, description="The same for the operator.")
     time_zone: TimeZone = Field(default="Europe/London", description="Decides which day a request was received on.")
     regime: Annotated[Regime, BeforeValidator(_regime)] = Field(
         default=Regime.UK,

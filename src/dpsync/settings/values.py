@@ -52,6 +52,9 @@ _UNITS = {
 _DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
 _WAY_OUT = "put the secret into a file of that name, mode 0600"
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+SHORTEST_PASSPHRASE = 16
+"""Four or five words by lot. Whoever guesses has 15 tries a link."""
+
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
 
@@ -161,6 +164,13 @@ def _path_secret(raw: object, info: ValidationInfo) -> Secret:
     return secret
 
 
+def _passphrase(raw: object, info: ValidationInfo) -> Secret:
+    secret = _secret(raw, info)
+    if secret._value is not None and len("".join(secret._value.split())) < SHORTEST_PASSPHRASE:  # noqa: SLF001  # because an unset secret is no error here
+        raise wrong(f"points to a passphrase that is too short: {SHORTEST_PASSPHRASE} or more characters, blanks apart")
+    return secret
+
+
 def _path(raw: object, info: ValidationInfo) -> Path:
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise wrong("must be the path of a folder, as text")
@@ -257,6 +267,12 @@ Day = Annotated[date, BeforeValidator(_day)]
 Folder = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string"})]
 SecretReference = Annotated[
     Secret, PlainValidator(_secret), PlainSerializer(lambda secret: secret.reference), WithJsonSchema(SECRET_SCHEMA)
+]
+Passphrase = Annotated[
+    Secret,
+    PlainValidator(_passphrase),
+    PlainSerializer(lambda secret: secret.reference),
+    WithJsonSchema(SECRET_SCHEMA),
 ]
 PathSecret = Annotated[
     Secret,
