@@ -248,6 +248,18 @@ def test_a_recipient_that_is_a_controller_may_be_exempt_for_erasure_and_a_proces
     assert faults(world) == []
 
 
+def test_an_approval_is_about_what_is_held_and_does_not_fail_where_nothing_is(world: World) -> None:
+    partner = replace(world.processor("partner"), is_controller=True)
+    world.use(world.processor("alpha"), partner, safety=Safety(mode=Mode.CONFIRM))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    assert say(world, asked, DecisionKind.EXEMPT, at=("partner",))[0].state is State.EXEMPT
+    (decided,) = say(world, asked, DecisionKind.RELEASE)
+    assert (decided.processor, decided.refused) == ("alpha", "")
+    (named,) = say(world, asked, DecisionKind.RELEASE, at=("partner",))
+    assert named.refused == "it is exempt, not held", "who names a processor hears of it"
+    assert faults(world) == []
+
+
 def test_one_processor_may_be_too_late_while_the_other_is_not(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"))
     world.vendors["beta"].answers.append(later())

@@ -131,6 +131,9 @@ def decide(
     chosen = [row for row in rows if not processors or row.processor in processors]
     decision = Decision(kind, causes, code)
     decided = [_one(unit, controller, row, decision, person, now) for row in chosen]
+    if kind is DecisionKind.RELEASE and not processors:  # it is about what is held: elsewhere it does not fail
+        held = {row.processor for row in chosen if row.state == State.HELD}
+        decided = [one for one in decided if one.processor in held or not one.refused] or decided
     if any(one.kept for one in decided):
         detail = causes_text(causes) if kind is DecisionKind.RELEASE else code or ""
         remember(unit, controller, request_id, kind, person, now, processors=processors, detail=detail)
