@@ -74,6 +74,34 @@ def test_a_withdrawal_after_an_erasure_proposes_an_incident_once(database_url: s
         there.sound()
 
 
+def test_an_erasure_that_is_taken_back_when_all_is_done_is_kept_once_and_proposes_an_incident(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add("ada@example.org")
+        one = there.ask(Right.ERASURE, "ada@example.org")
+        there.drive()
+        service, now = there.service, there.clock.now()
+        for kept in (True, False):
+            (late,) = service.write(
+                lambda unit: decide(unit, service.controller, one.id, DecisionKind.WITHDRAW, WHO, now)
+            )
+            assert (late.kept, "cannot be called back" in late.refused) == (kept, True)
+        assert [row.kind for row in there.rows(t.decision)] == ["withdraw"]
+        assert climbed(there, HOUR) == [("dpo", "incident-proposed")]
+        (proposed,) = found(there)
+        assert (proposed.kind, proposed.about) == (IncidentKind.MISTAKEN_ERASURE, (one.id,))
+        there.sound()
+
+
+def test_what_is_no_erasure_and_done_is_not_taken_back(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add("ada@example.org")
+        one = there.ask(Right.OPT_OUT, "ada@example.org")
+        there.drive()
+        withdrawn(there, one.id)
+        assert there.rows(t.decision) == []
+        assert climbed(there, HOUR) == []
+
+
 def test_a_withdrawal_before_anything_was_told_proposes_none(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
         one = there.ask(Right.ERASURE, "ada@example.org")

@@ -13,12 +13,13 @@ from dpsync import readable_ids
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import Cause, ExemptionCode, Mode, Role, State
+from dpsync.model import Cause, ExemptionCode, Mode, Right, Role, State
 from dpsync.propagation import forgetting
 from dpsync.propagation.approvals import BY_LINK, Approvals, approvals
 from dpsync.propagation.commitments import Author, Keyring, commit_key_if_kept, key_of, rows_said
 from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.questions import was_withdrawn
 from dpsync.propagation.queue.lanes import causes_of, causes_text
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
@@ -218,8 +219,15 @@ def _one(
     try:
         (step,) = record(unit, controller, update)
     except DecisionRefused as refusal:
-        return replace(here, refused=refusal.message)
+        return replace(here, refused=refusal.message, counted=_too_late(unit.connection, row, decision.kind))
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
+
+
+def _too_late(connection: Connection, row: Row[Any], kind: DecisionKind) -> bool:
+    """Whether it is kept that somebody took back, once, what is done already: a mistaken erasure may be a breach."""
+    gone = row.touched or row.state in {State.APPLIED, State.DECLARED_DONE, State.VERIFIED}
+    late = kind is DecisionKind.WITHDRAW and row.right == Right.ERASURE and gone
+    return bool(late and not was_withdrawn(connection, row.request_id))
 
 
 def _released_now(
