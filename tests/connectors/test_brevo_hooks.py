@@ -114,6 +114,7 @@ def test_a_webhook_that_is_gone_is_named() -> None:
 def test_it_has_no_call_that_sends_one() -> None:
     with before(Hooked([])) as stage:
         assert looking_after(stage).try_hook("account", VendorHook("1", SECRET_URL)) is None
+        assert looking_after(stage).sample == ("application/json", b'{"event": "delivered"}')
         assert stage.sent == []
 
 

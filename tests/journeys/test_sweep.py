@@ -525,6 +525,16 @@ def test_where_the_list_moved_too_much_or_it_is_too_late_it_begins_anew(
     assert last(place) == clock.now()
 
 
+def test_what_nobody_goes_on_with_is_forgotten(in_pages: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, clock = in_pages, in_pages.there.clock
+    dies(place, monkeypatch)
+    place.there.restart(("sweep = { share = 100 }", ""))
+    for minutes, left in ((708, 1), (1, 0)):  # and 11 before
+        clock.advance(timedelta(minutes=minutes))
+        Nightly(place.there.service).go_on(clock.now())
+        assert len(under_way(place)) == left
+
+
 def test_by_hand_it_goes_on_only_where_that_is_asked_for(in_pages: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     place = in_pages
     for resume, read in ((False, 10 + 1), (True, 8)):

@@ -15,7 +15,7 @@ from typing import Final
 
 from dpsync import telemetry
 from dpsync.installation import Installation
-from dpsync.intake.sweeping import after_recovery
+from dpsync.intake.sweeping import after_recovery, resumption
 from dpsync.intake.sweeping.sweep import sweep_of, with_a_roster
 from dpsync.reports.reconciled import SWEPT, standings
 from dpsync.scheduler import daily
@@ -50,6 +50,7 @@ class Nightly:
         name, steps = self._under_way or self._next(now)
         self._under_way = None
         if not name:
+            self._forget_old(now)
             return
         before = self._there.write(partial(self._claim, now=now))
         if before is None:
@@ -60,6 +61,10 @@ class Nightly:
             self._there.write(self._release)
         else:
             self._under_way = name, steps
+
+    def _forget_old(self, now: datetime) -> None:
+        if self._there.read(partial(resumption.is_any_old, now=now)):
+            self._there.write(lambda unit: resumption.forget_old(unit.connection, now))
 
     def _next(self, now: datetime) -> tuple[str, Iterator[int]]:
         name = next(iter(self._due(now)), "")

@@ -30,6 +30,7 @@ MOST: Final = 2_000
 """With more findings than this no place is kept: a person allowed them, and looks on."""
 
 _S = t.shelf.c
+_OF_IT = _S.processor == KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def keep(connection: Connection, keys: Keys, processor: str, one: SweepProgress,
 
 def kept(connection: Connection, keys: Keys, processor: str, now: datetime) -> SweepProgress | None:
     """What can be gone on with; None for nothing."""
-    chosen = select(_S.sealed).where(_S.processor == KEPT, _S.key == processor)
+    chosen = select(_S.sealed).where(_OF_IT, _S.key == processor)
     sealed = connection.execute(chosen).scalar_one_or_none()
     try:
         said = json.loads(keys.open(KEPT, sealed, _context(processor))) if sealed else None
@@ -73,7 +74,17 @@ def kept(connection: Connection, keys: Keys, processor: str, now: datetime) -> S
 
 def forget(connection: Connection, processor: str) -> None:
     """It came to its end."""
-    connection.execute(delete(t.shelf).where(_S.processor == KEPT, _S.key == processor))
+    connection.execute(delete(t.shelf).where(_OF_IT, _S.key == processor))
+
+
+def is_any_old(connection: Connection, now: datetime) -> bool:
+    """Whether something is kept that nobody may go on with any more."""
+    return connection.execute(select(_S.key).where(_OF_IT, _S.at <= now - GOOD_FOR).limit(1)).first() is not None
+
+
+def forget_old(connection: Connection, now: datetime) -> None:
+    """It names people, so it does not stay for longer than it is good for."""
+    connection.execute(delete(t.shelf).where(_OF_IT, _S.at <= now - GOOD_FOR))
 
 
 def _said(line: RosterLine) -> dict[str, Any]:
