@@ -24,6 +24,7 @@ from dpsync.ledger.entry import (
     encode,
     is_ordinary,
     list_digest,
+    request_of,
     resp_digest,
     safe,
 )
@@ -256,6 +257,26 @@ def test_no_byte_of_an_entry_can_change_so_that_a_glance_takes_it_for_one_and_th
 def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         decode(body)
+
+
+@pytest.mark.parametrize("fields", [{}, {"req": "r-one"}, {"req": ""}, {"req": "r-" + "x" * (LONGEST_TEXT - 2)}])
+@pytest.mark.parametrize("more", [{}, {"name": "r-two"}, {"n": LARGEST_NUMBER}, {"told_on": "2028-02-29"}])
+def test_the_request_that_an_entry_names_is_read_at_a_glance(
+    fields: dict[str, str | int], more: dict[str, str | int]
+) -> None:
+    body = encode(EntryKind.ATTEMPT, NOW, **fields, **more)
+    assert is_ordinary(body) is (more.keys() <= {"name"})
+    assert request_of(body) == decode(body).get("req") == fields.get("req")
+
+
+def test_of_what_is_no_entry_no_request_is_read() -> None:
+    body = encode(EntryKind.ATTEMPT, NOW, req="r-one")
+    long = encode(EntryKind.ATTEMPT, NOW, req="r-one", rows=" ".join(["a" * 90] * 18))
+    assert len(long) <= LARGEST < len(long) + 400
+    longer = long.replace(b'"rows":"', b'"rows":"' + b"a" * 400)
+    for wrong in (b"", body[:-1], body + b" ", body.replace(b'"r-one"', b'"r@one"'), longer):
+        with pytest.raises(ValueError, match=r"entry|req|rows"):
+            request_of(wrong)
 
 
 def test_an_entry_of_more_than_two_kib_is_refused() -> None:

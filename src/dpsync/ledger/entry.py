@@ -102,6 +102,7 @@ def _ordinary_shape() -> re.Pattern[bytes]:
     spelled |= dict.fromkeys(_COMMITMENTS, '"[0-9a-f]{64}"')
     spelled |= dict.fromkeys(_DATES, f'"[1-9][0-9]{{3}}-(?:{_DAYS})"')
     spelled |= {"rows": '"[a-z0-9_/:]+(?: [a-z0-9_/:]+)*"', "v": str(VERSION), "event": f'"(?:{"|".join(EntryKind)})"'}
+    spelled["req"] = spelled["req"].replace('"', '"(?P<req>', 1).removesuffix('"') + ')"'
     keys = (f'"{key}":{spelled[key]}(?:,(?!}})|(?=}}))' for key in sorted(spelled))
     return re.compile("".join(["{", *(one if _is_demanded(one) else f"(?:{one})?" for one in keys), "}"]).encode())
 
@@ -147,6 +148,15 @@ def decode(body: bytes) -> dict[str, str | int]:
         plain: dict[str, str | int] = json.loads(body)
         return plain
     return decoded_slowly(body)
+
+
+def request_of(body: bytes) -> object:
+    """The request that an entry names, None for none, at a glance. Raises as `decode`."""
+    found = _ORDINARY.fullmatch(body) if len(body) <= LARGEST else None
+    if found is None:
+        return decoded_slowly(body).get("req")
+    named: bytes | None = found["req"]
+    return None if named is None else named.decode()
 
 
 def decoded_slowly(body: bytes) -> dict[str, str | int]:

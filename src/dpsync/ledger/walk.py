@@ -159,7 +159,7 @@ class Walk:
 
 def _hash_of(filed: str | None, body: bytes) -> bytes | None:
     try:
-        fits = entry.decode(body).get("req") == filed
+        fits = entry.request_of(body) == filed
     except ValueError:
         fits = False
     return merkle.leaf_hash(body) if fits else None
