@@ -1,4 +1,4 @@
-"""Transcend hears how the request ended that it handed over: by its own secret, once, and of nobody else's."""
+"""Transcend and Ketch hear how the requests ended that they handed over: by their own secrets, and of no others."""
 
 import json
 from collections.abc import Iterator
@@ -9,18 +9,23 @@ from typing import Any
 import pytest
 
 from dpsync.errors import ConfigurationError
-from dpsync.model import Right
+from dpsync.intake.answers import Received
+from dpsync.intake.sources.reception import SourceReception
+from dpsync.intake.sources.source import sources_of
+from dpsync.model import Cause, Right
 from dpsync.propagation import forgetting
 from dpsync.propagation.callbacks import note_closed, note_contradicted, note_observed
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.running import callbacks
 from dpsync.running.callback_targets import resume, targets_of
 from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.settings import load
 from dpsync.store.callback_tables import callback
 from dpsync.store.platform_tables import platform_job
-from tests.journeys.installation import NEWSLETTER, Installation, installed, sqlite_url
+from tests.journeys.installation import INBOUND, NEWSLETTER, Installation, installed, sqlite_url
 from tests.journeys.test_privacy_platforms import post
-from tests.unit.test_privacy_platforms import ADA, transcend
+from tests.unit.test_privacy_platforms import ADA, ketch, transcend
 from tests.unit.test_source_tokens import CLAIMS, KEY, pem, token
 
 NONCE = "a-nonce." + "x" * 900
@@ -139,7 +144,8 @@ def test_what_opens_a_job_goes_with_the_person(there: Installation, platform: Ma
     [
         ('"DPSYNC_TEST_INBOUND" }', '"DPSYNC_TEST_INBOUND" }, { env = "DPSYNC_TEST_KEY" }', "callback"),
         ('form = "transcend"', "", "callback"),
-        ('form = "transcend"', 'form = "ketch"', "form"),
+        ('form = "transcend"', 'form = "ketch"', "callback"),
+        ('form = "transcend"', 'form = "fides"', "form"),
     ],
 )
 def test_a_callback_that_does_not_fit_its_form_is_refused(
@@ -174,3 +180,113 @@ def test_what_closes_a_second_time_is_told_once(there: Installation, platform: M
         lambda unit: note_observed(unit.connection, controller, request_id, ["p"], "newsletter", now, now)
     )
     assert (len(there.rows(callback)), sent(there, platform, DAY)) == (1, [])
+
+
+# --- Ketch
+
+
+KETCH = """
+[sources.ketch]
+mapping = "ketch"
+scheme = "static-header"
+header = "Authorization"
+reconciled_by = "a list, each week"
+secrets = [{{ env = "DPSYNC_TEST_INBOUND" }}]
+callback = {{ form = "ketch", url = "URL", private_host = "127.0.0.1" }}
+"""
+
+
+@pytest.fixture
+def ketched(tmp_path: Path, platform: MainDatabase) -> Iterator[Installation]:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + KETCH.replace("URL", platform.url)) as made:
+        yield made
+
+
+def of_ketch(there: Installation, named: list[object], kind: str = "DeleteRequest") -> str:
+    """What it hands over, taken in as its door does, and released at once: it cools off otherwise."""
+    service, now = there.service, there.clock.now()
+    body = json.dumps(ketch(kind, callbacks=named)).encode()
+    taken = sources_of(service)["ketch"].take([(b"authorization", INBOUND.encode())], body, now)
+    (received,) = SourceReception(service.controller, service.writer).submit(taken, now).result(60).requests
+    assert isinstance(received, Received)
+    decided(there, received.request_id, DecisionKind.RELEASE)
+    return received.request_id
+
+
+def decided(there: Installation, request_id: str, kind: DecisionKind) -> None:
+    controller, now, dana = there.service.controller, there.clock.now(), Person("Dana Officer", "dana", "asked")
+    causes = frozenset(Cause)
+    there.service.write(lambda unit: decide(unit, controller, request_id, kind, dana, now, causes=causes))
+
+
+def test_ketch_hears_that_it_is_done_at_its_own_address_with_its_own_headers(
+    ketched: Installation, platform: MainDatabase
+) -> None:
+    ketched.sandbox.add(ADA)
+    own = {"Authorization": "Bearer of-ketch", "Host": "elsewhere.example", "X-Bad": "a\r\nb: c", "X-Own": "1"}
+    request_id = of_ketch(ketched, [{"url": f"{platform.url}/r/1", "headers": own}])
+    (job,) = ketched.rows(platform_job)
+    assert b"of-ketch" not in job.sealed
+    ketched.drive()
+    (heard,) = platform.heard
+    assert json.loads(heard.body) == {
+        "apiVersion": "dsr/v1",
+        "kind": "DeleteStatusEvent",
+        "metadata": {"uid": "u1", "tenant": "example"},
+        "event": {"status": "completed", "reason": "executed", "requestID": request_id},
+    }
+    assert (heard.headers["authorization"], heard.headers["x-own"]) == ("Bearer of-ketch", "1")
+    assert heard.headers["host"].startswith("127.0.0.1")
+    assert "x-bad" not in heard.headers
+    assert ketched.rows(platform_job) == []
+
+
+def test_ketch_hears_of_nobody_there_and_all_its_addresses_hear_it(
+    ketched: Installation, platform: MainDatabase
+) -> None:
+    platform.answers += [(204, {}), (503, {})]
+    of_ketch(ketched, [{"url": platform.url}, {"url": f"{platform.url}/2"}])
+    ketched.drive()
+    assert len(ketched.rows(platform_job)) == 1
+    platform.answers += [(409, {})]
+    sent(ketched, platform, DAY)
+    assert [one.status for one in platform.heard] == [204, 503, 409, 204]
+    assert {json.loads(one.body)["event"]["reason"] for one in platform.heard} == {"no_match"}
+    assert ketched.rows(platform_job) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://elsewhere.example/callback",
+        "http://169.254.169.254/latest",
+        "http://127.0.0.1:1/callback",
+        "http://[::1]/callback",
+        "https://ada@127.0.0.1/callback",
+        "http://localhost/callback",
+        "ftp://127.0.0.1/callback",
+        "URL\n",
+        "URL/a b",
+        "URL\\@elsewhere.example/",
+        "URL@elsewhere.example/",
+        "",
+    ],
+)
+def test_an_address_of_a_message_that_the_settings_do_not_name_is_never_called(
+    ketched: Installation, platform: MainDatabase, address: str
+) -> None:
+    address = address.replace("URL", platform.url.removesuffix("/dpsync"))
+    of_ketch(ketched, [{"url": address, "headers": {"Authorization": "x"}}, {"url": 7}, "nothing"])
+    ketched.drive()
+    assert platform.heard == []
+    (row,) = ketched.rows(callback)
+    assert row.said == "what opens its job is not kept"
+    assert ("operator", "callback-given-up") in ketched.alerts()
+
+
+def test_what_is_not_done_stays_in_progress_with_ketch(ketched: Installation, platform: MainDatabase) -> None:
+    ketched.sandbox.add(ADA)
+    request_id = of_ketch(ketched, [{"url": platform.url}])
+    decided(ketched, request_id, DecisionKind.WITHDRAW)
+    (said,) = sent(ketched, platform)
+    assert (said["event"]["status"], said["event"]["reason"]) == ("in_progress", "unknown")

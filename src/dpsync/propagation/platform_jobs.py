@@ -60,13 +60,18 @@ def status_of(states: Collection[State]) -> JobStatus:
     return next(one for one in JobStatus if one in found)
 
 
-def keep(connection: Connection, controller: Controller, request_id: str, nonce: str) -> None:
+def nothing_held(states: Collection[State]) -> bool:
+    """Whether no processor holds the person."""
+    return bool(states) and set(states) <= {State.NOTHING_HELD, State.DECLARED_NOTHING_HELD}
+
+
+def keep(connection: Connection, controller: Controller, request_id: str, job: str) -> None:
     """Keep what opens the job of a request, sealed; where there is one already, that one stays."""
-    sealed = controller.keys.seal(_SEALED, nonce.encode(), request_id.encode())
+    sealed = controller.keys.seal(_SEALED, job.encode(), request_id.encode())
     insert_or_ignore(connection, platform_job, {"request_id": request_id, "sealed": sealed})
 
 
-def nonce_of(connection: Connection, controller: Controller, request_id: str) -> str | None:
+def job_of(connection: Connection, controller: Controller, request_id: str) -> str | None:
     """What opens the job; None where it is destroyed, or never came. Raises `KeyProblem`."""
     sealed = connection.execute(select(_J.sealed).where(_J.request_id == request_id)).scalar_one_or_none()
     return sealed and controller.keys.open(_SEALED, sealed, request_id.encode()).decode()

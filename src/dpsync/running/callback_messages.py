@@ -1,15 +1,18 @@
 """What goes to a main database: the message as it was written down, with the person put in, or a platform's own form.
 
-A privacy platform hears the end of a request that it handed over by one call to the job that it made of it. Source:
-Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026: bearer key, the job's own
-`x-transcend-nonce`, and a `status`. Nothing of a person is in it.
+A privacy platform hears the end of a request that it handed over by a call to the job that it made of it. Nothing of a
+person is in it. Sources: Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026: bearer
+key, the job's own `x-transcend-nonce`, and a `status`; ketch-com/ketch-forwarder, api/dsr/v1: a status event to each of
+the `callbacks` of the request, with the headers that it names.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, select
 
@@ -17,33 +20,43 @@ from dpsync.installation import Installation
 from dpsync.model import Request, State
 from dpsync.propagation import platform_jobs
 from dpsync.propagation.commitments import opened
+from dpsync.propagation.platform_jobs import JobStatus
 from dpsync.running.callback_targets import CallbackTarget
+from dpsync.settings.callbacks import CallbackForm
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store import tables as t
+from dpsync.urls import may_be_called
 
 CLOSED: Final = 409
 """The job is closed there already: by somebody's hand, or by our answer before we died."""
+_JSON: Final = {"content-type": "application/json", "accept": "application/json"}
+_OURS: Final = frozenset(
+    {*_JSON, "host", "content-length", "content-encoding", "transfer-encoding", "connection", "upgrade", "expect", "te"}
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?")
 NOBODY: Final = "the person was forgotten before it was taken"
 NO_JOB: Final = "what opens its job is not kept"
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCall:
-    """One message as it goes."""
+    """One message as it goes. `url`: personal to it, where a platform's own message names it."""
 
     method: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
 def message_of(
     connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], now: datetime
-) -> OutgoingCall | None:
-    """The message as it goes; None where nobody can be named, or no job opened, any more. Raises `KeyProblem`."""
+) -> tuple[OutgoingCall, ...]:
+    """The message as it goes; none where nobody can be named, or no job opened, any more. Raises `KeyProblem`."""
     if target.is_platform:
-        return _answer_of(connection, there, target, row)
+        return _answers_of(connection, there, target, row)
     body = _with_person(connection, there, row)
-    return None if body is None else OutgoingCall("POST", target.headers(row.id, body, now), body)
+    return () if body is None else (OutgoingCall("POST", target.url, target.headers(row.id, body, now), body),)
 
 
 def _with_person(connection: Connection, there: Installation, row: Row[Any]) -> bytes | None:
@@ -78,21 +91,55 @@ def _asked(connection: Connection, there: Installation, request_id: str) -> tupl
     return found and (row["person"], found[1])
 
 
-def _answer_of(
+def _answers_of(
     connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any]
-) -> OutgoingCall | None:
-    """The answer to the job of a request."""
-    nonce = platform_jobs.nonce_of(connection, there.controller, row.request_id)
-    if nonce is None:
-        return None
+) -> tuple[OutgoingCall, ...]:
+    """The answer to the job of a request: one for each address that it is wanted at."""
+    job = platform_jobs.job_of(connection, there.controller, row.request_id)
+    if job is None:
+        return ()
     # As it was when it was written: told again it is the same.
     states = [State(one["state"]) for one in json.loads(row.body)["data"]["processors"]]
-    headers = {
-        "content-type": "application/json",
-        "accept": "application/json",
-        "authorization": f"Bearer {target.secrets[0]}",
-        "x-transcend-nonce": nonce,
-    }
+    if target.form is CallbackForm.KETCH:
+        told = json.loads(job) if job.startswith("{") else {"callbacks": ()}  # of another platform: nowhere
+        return tuple(_to_ketch(there, target, row.request_id, told, states))
+    headers = {**_JSON, "authorization": f"Bearer {target.secrets[0]}", "x-transcend-nonce": job}
     if target.gateway_key:
         headers["x-sombra-authorization"] = f"Bearer {target.gateway_key}"
-    return OutgoingCall("PUT", headers, json.dumps({"status": platform_jobs.status_of(states).value}).encode())
+    body = json.dumps({"status": platform_jobs.status_of(states).value}).encode()
+    return (OutgoingCall("PUT", target.url, headers, body),)
+
+
+def _to_ketch(
+    there: Installation, target: CallbackTarget, request_id: str, job: Mapping[str, Any], states: Sequence[State]
+) -> Iterator[OutgoingCall]:
+    """The same event to each address of its message that the settings allow.
+
+    What is done is final there. For what is not, Ketch has no honest word: it stays in progress for a person to close.
+    """
+    event = {"status": "in_progress", "reason": "unknown", "requestID": request_id}
+    if platform_jobs.status_of(states) is JobStatus.RESOLVED:
+        reason = "no_match" if platform_jobs.nothing_held(states) else "executed"
+        event |= {"status": "completed", "reason": reason}
+    head = {"apiVersion": "dsr/v1", "kind": f"{job.get('kind')}StatusEvent"}
+    metadata = {name: job.get(name) for name in ("uid", "tenant")}
+    body = json.dumps({**head, "metadata": metadata, "event": event}).encode()
+    for one in job["callbacks"]:
+        match one:
+            case {"url": str(url)} if _is_allowed(url, target.url, rehearsal=there.settings.controller.rehearsal):
+                given = one.get("headers")
+                own = {n: v for n, v in given.items() if _may_be_sent(n, v)} if isinstance(given, dict) else {}
+                yield OutgoingCall("POST", url, {**own, **_JSON}, body)
+
+
+def _is_allowed(url: str, configured: str, *, rehearsal: bool) -> bool:
+    """Whether an address in a message is at the very host and port that the settings name: any other is an attack."""
+    # Two readers of a URL take a line break or a backslash for different things.
+    plain = bool(_VALUE.fullmatch(url)) and " " not in url and "\\" not in url
+    return plain and may_be_called(url, rehearsal=rehearsal) and urlsplit(url)[:2] == urlsplit(configured)[:2]
+
+
+def _may_be_sent(name: object, value: object) -> bool:
+    """Whether a header of a message is one: no line break makes a second one, and none that says how to read ours."""
+    plain = isinstance(name, str) and isinstance(value, str) and bool(_NAME.fullmatch(name) and _VALUE.fullmatch(value))
+    return plain and f"{name}".lower() not in _OURS

@@ -12,7 +12,7 @@ from dpsync.installation import Installation
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
-from dpsync.settings.callbacks import CallbackSection, SourceCallbackSection
+from dpsync.settings.callbacks import CallbackForm, CallbackSection, SourceCallbackSection
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.signature import Verifier, sign
 from dpsync.store import tables as t
@@ -37,15 +37,20 @@ OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
 class CallbackTarget:
     """One main database that is told. `private_host`: the host that may be inside our network, "" for none.
 
-    `is_platform`: it hears only how a request ended, as Transcend's API has it; `gateway_key`: of its own gateway.
+    `form`: a platform hears only how a request ended, in words of its own; `gateway_key`: of Transcend's own gateway.
     """
 
     source: str
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     private_host: str = ""
-    is_platform: bool = False
+    form: CallbackForm = CallbackForm.STANDARD
     gateway_key: str = field(default="", repr=False)
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether it is a privacy platform."""
+        return self.form is not CallbackForm.STANDARD
 
     def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
         """Signed with each secret: during a change the main database may know only one of them."""
@@ -81,11 +86,11 @@ def _target(source: str, section: CallbackSection) -> CallbackTarget:
     secrets, host = tuple(one.get_secret_value() for one in section.secrets), (section.private_host or "").lower()
     if isinstance(section, SourceCallbackSection) and section.is_platform:
         own = section.gateway_key.get_secret_value() if section.gateway_key else ""
-        faults = [Fault("secrets", _UNSENDABLE)] if not _SENDABLE.fullmatch(secrets[0]) else []
+        faults = [Fault("secrets", _UNSENDABLE)] if not all(map(_SENDABLE.fullmatch, secrets)) else []
         faults += [Fault("gateway_key", _UNSENDABLE)] if own and not _SENDABLE.fullmatch(own) else []
         if faults:
             raise ConfigurationError(faults)
-        return CallbackTarget(source, section.url, secrets, host, is_platform=True, gateway_key=own)
+        return CallbackTarget(source, section.url, secrets, host, section.form, own)
     Verifier(secrets)  # what can be verified with can be signed with
     return CallbackTarget(source, section.url, secrets, host)
 

@@ -104,13 +104,16 @@ def _send(there: Installation, target: CallbackTarget, http: HttpClient, row: Ro
     """Crash before the claim: nothing happened. Between claim and settling: it goes again, under the same id."""
     now = there.clock.now()
     message = there.write(lambda unit: _claimed(unit.connection, there, target, row, now))
-    if message is None:
+    answer: Reply | NoAnswer | None = None
+    for one in message:
+        try:
+            answer = http.call(one.method, one.url, template="callback", headers=one.headers, body=one.body)
+        except NoAnswer as nothing:
+            answer = nothing
+        if not (_is_yes(answer) or _is_closed(target, answer)):
+            break  # all of them go again
+    if answer is None:
         return None
-    answer: Reply | NoAnswer
-    try:
-        answer = http.call(message.method, target.url, template="callback", headers=message.headers, body=message.body)
-    except NoAnswer as nothing:
-        answer = nothing
     there.write(lambda unit: _settle(unit.connection, there, target, row, answer))
     return answer
 
@@ -133,6 +136,11 @@ def _is_yes(answer: Reply | NoAnswer) -> bool:
     return 200 <= _status(answer) < 300
 
 
+def _is_closed(target: CallbackTarget, answer: Reply | NoAnswer) -> bool:
+    """Whether a platform says that the job is closed there already."""
+    return target.is_platform and _status(answer) == callback_messages.CLOSED
+
+
 def _is_about_all(answer: Reply | NoAnswer) -> bool:
     """Whether the next message would fare no better."""
     return not (_is_yes(answer) or _status(answer) in _ABOUT_ONE)
@@ -144,18 +152,18 @@ def _note(connection: Connection, row: Row[Any], **values: Any) -> None:
 
 def _claimed(
     connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], now: datetime
-) -> OutgoingCall | None:
-    """What to send, counted before it goes; None where another process was faster, or nobody can be named."""
+) -> tuple[OutgoingCall, ...]:
+    """What to send, counted before it goes; none where another process was faster, or nobody can be named."""
     ours = (_C.ordinal == row.ordinal) & OPEN & (_C.attempts == row.attempts)
     claim = update(callback).where(ours).values(attempts=row.attempts + 1, due_at=now + _IN_FLIGHT)
     if connection.execute(claim).rowcount != 1:
-        return None
+        return ()
     try:
         message = message_of(connection, there, target, row, now)
     except KeyProblem:
         _note(connection, row, due_at=now + timedelta(hours=1), said="the key of the request does not open")
-        return None
-    if message is None:
+        return ()
+    if not message:
         gone = (
             "what opens its job is not kept" if target.is_platform else "the person was forgotten before it was taken"
         )
@@ -169,7 +177,7 @@ def _settle(
     """Write down what came of one attempt."""
     now, status = there.clock.now(), _status(answer)
     said = answer.reason if isinstance(answer, NoAnswer) else f"answered {status}"
-    closed = target.is_platform and status == callback_messages.CLOSED
+    closed = _is_closed(target, answer)
     if _is_about_all(answer):
         # It is no attempt of this message's own, by which it could be given up.
         _note(connection, row, due_at=now, said=said, attempts=row.attempts)

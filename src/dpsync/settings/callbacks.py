@@ -15,6 +15,10 @@ class CallbackForm(StrEnum):
 
     STANDARD = "standard"
     TRANSCEND = "transcend"
+    KETCH = "ketch"
+
+
+_SECRETS = {CallbackForm.STANDARD: (1, 2), CallbackForm.TRANSCEND: (1, 1), CallbackForm.KETCH: (0, 0)}
 
 
 class CallbackSection(Section):
@@ -24,7 +28,7 @@ class CallbackSection(Section):
     secrets: tuple[SecretReference, ...] = Field(
         min_length=1,
         max_length=2,
-        description="What dpsync signs with (whsec_…). Two during a change: both sign. For Transcend: its API key.",
+        description="What dpsync signs with (whsec_…). Two during a change: both sign.",
     )
     private_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] | None = Field(
         default=None, description="The host of that URL once more, if it is inside your own network or this machine."
@@ -47,7 +51,12 @@ class SourceCallbackSection(CallbackSection):
 
     form: CallbackForm = Field(
         default=CallbackForm.STANDARD,
-        description="standard: as Standard Webhooks. transcend: the end of each request, as Transcend's API has it.",
+        description="standard: as Standard Webhooks. transcend, ketch: the end of each request, as it wants it.",
+    )
+    secrets: tuple[SecretReference, ...] = Field(
+        default=(),
+        max_length=2,
+        description="As at the signed door; for Transcend its API key, for Ketch none: its messages bring one.",
     )
     gateway_key: SecretReference | None = Field(
         default=None, description="For Transcend, if you run its gateway Sombra yourself: the gateway's own key."
@@ -56,12 +65,13 @@ class SourceCallbackSection(CallbackSection):
     @property
     def is_platform(self) -> bool:
         """Whether it hears only how a request ended, in words of its own."""
-        return self.form is CallbackForm.TRANSCEND
+        return self.form is not CallbackForm.STANDARD
 
     @model_validator(mode="after")
     def _fits_its_form(self) -> "SourceCallbackSection":
-        if self.is_platform and len(self.secrets) > 1:
-            raise wrong("secrets must be one API key: Transcend knows no second one during a change")
-        if not self.is_platform and self.gateway_key is not None:
+        fewest, most = _SECRETS[self.form]
+        if not fewest <= len(self.secrets) <= most:
+            raise wrong(f"secrets must be {fewest} to {most} for this form" if most else "secrets must be left out")
+        if self.form is not CallbackForm.TRANSCEND and self.gateway_key is not None:
             raise wrong('gateway_key is for form = "transcend" alone')
         return self

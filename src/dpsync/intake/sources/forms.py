@@ -75,6 +75,21 @@ def answer(form: BodyForm, body: bytes) -> tuple[str, str] | None:
             return None
 
 
+def job(form: BodyForm, said: object, called: str) -> str:
+    """By what the job behind a message is answered, "" for none. `said`: what `read` took; `called`: of its header."""
+    if form is not BodyForm.KETCH:
+        return called
+    match said:
+        case {
+            "kind": str(kind),
+            "metadata": {"uid": str(uid), "tenant": str(tenant)},
+            "request": {"callbacks": [_, *_] as callbacks},
+        }:
+            head = {"kind": kind.removesuffix("Request"), "uid": uid, "tenant": tenant}
+            return json.dumps({**head, "callbacks": callbacks})
+    return ""
+
+
 def _pending(asked: object) -> dict[str, object]:
     """Ketch: the same head as the request's, and that it is under way."""
     said = asked if isinstance(asked, dict) else {}

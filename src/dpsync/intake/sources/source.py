@@ -63,7 +63,11 @@ class Source:
         asked = [self._asked(wish, now, weak=weak) for wish in understood.wishes]
         merges = [merging_of(told, self.name, now) for told in understood.merges]
         wait, meaning = self.mapping.merge_wait, understood.meaning
-        job = delivery.called if self.name in self.controller.platforms else ""
+        job = (
+            forms.job(self.mapping.form, delivery.body, delivery.called)
+            if self.name in self.controller.platforms
+            else ""
+        )
         return Taken(tuple(asked), understood.ignored, tuple(merges), wait, meaning, job)
 
     def is_from(self, headers: Pairs, body: bytes, now: datetime) -> bool:
