@@ -19,7 +19,7 @@ from dpsync.intake.payload import parse
 from dpsync.journal import Journal
 from dpsync.model import Right
 from dpsync.sealing import Keys
-from dpsync.soundness import verify_ledger
+from dpsync.soundness import judge_and_tell, verify_ledger
 from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -211,6 +211,27 @@ def test_a_request_that_the_journal_listed_and_does_not_list_any_more_is_named(t
     assert [one.partition(". ")[0] for one in found.damaged] == [
         f"{kept.path} does not list any more, although it did: {opened[1][0].request_id}"
     ]
+
+
+def test_what_was_compared_by_the_clock_is_not_compared_again_by_each_command(there: Installation) -> None:
+    custody, now = there.service.custody, there.clock.now()
+
+    def left() -> int:
+        lying = custody.lying(there.service.read, quick=True)
+        return len(lying.told.accepted) if lying.told else 0
+
+    asked = ask(there)
+    assert left() == len(asked)
+    judge_and_tell(there.service, now, full=False)
+    assert left() == 0
+    assert {*named(there)} == {one.id for one in asked}
+    custody.journal.path.write_bytes(b"")
+    judge_and_tell(there.service, now, full=False)
+    assert custody.journal.path.read_bytes() == b""
+    assert "shorter than it was" in there.told()[-1].body
+    custody.journal.path.unlink()
+    judge_and_tell(there.service, now, full=False)
+    assert not custody.journal.path.exists()
 
 
 def test_a_journal_that_is_gone_refuses_the_start_and_is_not_made_anew(there: Installation) -> None:
