@@ -13,7 +13,7 @@ from dpsync.cli.check_doors import letters_that_wait, questions_that_wait
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
-from dpsync.model import State
+from dpsync.model import Right, State
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.naming import name_contact
@@ -21,7 +21,8 @@ from dpsync.reports.make import month_report, titled_processors
 from dpsync.reports.status import status_rows
 from dpsync.reports.unasked import for_our_operator, unasked
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
+from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_decisions_by_link import CAREFUL
 from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, mail_host
@@ -179,6 +180,24 @@ def test_who_gets_work_lists_is_told_of_and_no_letter_is_said_to_wait_for_it(tmp
             assert (found.titles, found.requests) == ({"inbox": "Hootsuite Inbox"}, frozenset())
             assert TITLE in waits_for(there, asked)
             assert "the operator" not in waits_for(there, asked)
+
+
+def test_a_question_to_the_dpo_that_our_own_mail_host_does_not_take_is_told_of(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + CAREFUL, web=True) as there:
+        there.drive()
+        with mail_host(MailHost(replies=dict(MODES["its sender at MAIL"]))) as host:
+            there.restart((f"port = {there.sandbox.smtp_port}", f"port = {host.port}"))
+            there.ask(Right.ERASURE, "ada@example.org")
+            there.drive()
+            found = unasked(there.service)
+            assert found is not None
+            assert (found.titles, found.roles) == ({}, ("DPO",))
+            assert "our question to the DPO: what the DPO should decide waits for our operator" in found.sentence
+            (line,) = questions_that_wait(there.service)
+            assert "the question to the DPO not accepted by our own mail host since 20 Nov 2026, 09:00" in line.text
+            host.replies.clear()
+            there.drive(timedelta(minutes=1))
+            assert unasked(there.service) is None
 
 
 def waits_for(there: Installation, asked: Asked) -> tuple[str, ...]:

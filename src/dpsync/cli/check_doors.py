@@ -149,9 +149,9 @@ def letters_that_wait(there: Installation) -> Iterator[CheckLine]:
 
 
 def questions_that_wait(there: Installation) -> Iterator[CheckLine]:
-    """Which contacts our own mail host does not let us ask, since when and why: their letters stay held."""
+    """Whom our own mail host does not let us ask, since when and why: what waits for their answer stays held."""
     if found := unasked(there):
-        text = f"the question to the contact of {found.places} not accepted by our own mail host since "
+        text = f"the question to {found.whom} not accepted by our own mail host since "
         text += f"{moment(found.since, there.zone)}. dpsync tries again: {found.why}"
         yield CheckLine("questions", CheckResult.PROBLEM, text, "DP-303")
 

@@ -85,8 +85,8 @@ def _asked_for(point: Point) -> QuestionText:
     return QuestionText(
         "You asked for a link by which you can decide about it.",
         "You asked for it, on a page that one of our emails linked to.",
-        "approve or stop what is held, record what a processor said or that the person had a letter, extend the legal "
-        "date, or lift a restriction",
+        "approve or stop what is held, exempt a processor, record what one said or that the person had a letter, "
+        "extend the legal date, or lift a restriction",
         "nothing changes",
         (f"dpsync status {point.request_id}",),
     )

@@ -1,4 +1,4 @@
-"""Which contacts our own mail host does not let us ask: their letters wait for us, and not for them."""
+"""Whom our own mail host does not let us ask: what waits for their answer waits for us, and not for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from dpsync.installation import Installation
-from dpsync.model import Cause, State
+from dpsync.model import Cause, Role, State
 from dpsync.propagation.alert_texts import ABOUT_US
 from dpsync.propagation.contacts import NamedState, named_for
+from dpsync.propagation.decisions import ROLES
 from dpsync.reports.status import StatusRow
 from dpsync.reports.words import together
 from dpsync.settings import ProcessorSection
 from dpsync.store import tables as t
+from dpsync.store.question_tables import question
 
 _TOLD_AGAIN = timedelta(days=2)
 """The alert comes each day for as long as the mail host refuses: an older one is about what is over."""
@@ -22,25 +24,31 @@ _TOLD_AGAIN = timedelta(days=2)
 @dataclass(frozen=True, slots=True)
 class Unasked:
     """Titles of the processors whose contact has not got our question, by name; since when and why, as our own mail
-    host last said. `requests`: which request waits for which of them.
+    host last said. `requests`: which request waits for which of them. `roles`: our own people who have not got the
+    question that they should decide.
     """
 
     titles: dict[str, str]
     since: datetime
     why: str
     requests: frozenset[tuple[str, str]]
+    roles: tuple[str, ...] = ()
 
     @property
-    def places(self) -> str:
-        """Their titles, in words."""
-        return together(self.titles.values())
+    def whom(self) -> str:
+        """Who has not got a question, in words."""
+        contacts = [f"the contact of {together(self.titles.values())}"] if self.titles else []
+        return together([*contacts, *(f"the {role}" for role in self.roles)])
 
     @property
     def sentence(self) -> str:
         """What `status` says of them."""
+        contacts = "what goes to a contact only once it has confirmed its address" if self.titles else ""
+        decisions = f"what the {' and the '.join(self.roles)} should decide" if self.roles else ""
+        waits = together(filter(None, [contacts, decisions]))
         return (
-            f"Our own mail host has not taken our question to the contact of {self.places}: what goes there only once "
-            "the contact has confirmed its address waits for our operator (DP-303: dpsync check --send-test)."
+            f"Our own mail host has not taken our question to {self.whom}: {waits} waits for our operator "
+            "(DP-303: dpsync check --send-test)."
         )
 
 
@@ -52,22 +60,19 @@ def unasked(there: Installation) -> Unasked | None:
     sections = there.settings.processors
     if there.settings.mail is None or not there.settings.intake.public_url:
         return None  # nobody is asked then, and `check` says so
-    waiting = there.read(_waiting)
-    refused = there.read(_refused) if waiting else None
+    waiting, questions = there.read(_waiting), there.read(_questions)
+    refused = there.read(_refused) if waiting or questions else None
     if refused is None or refused[0] < there.clock.now() - _TOLD_AGAIN:
         return None
     desks = there.read(lambda connection: _desks(connection, there))
     at, why = refused
-    begun: dict[str, datetime] = {}
-    for one, since in waiting.items():
-        if one in desks and since <= at:
-            begun[one[0]] = min(since, begun.get(one[0], since))
-    if not begun:
+    begun = {one: since for one, since in waiting.items() if one in desks and since <= at}
+    asked = {role: since for role, since in questions.items() if since <= at}
+    if not begun and not asked:
         return None
-    titles = {name: sections[name].title or name for name in sorted(begun)}
-    letters = sorted({name for (name, who), since in waiting.items() if desks.get((name, who)) and since <= at})
-    held = there.read(lambda connection: _held(connection, letters))
-    return Unasked(titles, min(begun.values()), why, held)
+    titles = {name: sections[name].title or name for name in sorted({name for name, _ in begun})}
+    held = there.read(lambda connection: _held(connection, sorted({one[0] for one in begun if desks[one]})))
+    return Unasked(titles, min([*begun.values(), *asked.values()]), why, held, tuple(ROLES[role] for role in asked))
 
 
 def waiting_for_us(there: Installation) -> frozenset[tuple[str, str]]:
@@ -114,6 +119,14 @@ def _waiting(connection: Connection) -> dict[tuple[str, str], datetime]:
         select(c.processor, c.pseudonym, c.created_at).where(c.asked_at.is_(None), c.confirmed_at.is_(None))
     )
     return {(row.processor, row.pseudonym): row.created_at for row in rows}
+
+
+def _questions(connection: Connection) -> dict[Role, datetime]:
+    """Since when each role has not got a question that is open."""
+    c = question.c
+    open_ = c.mailed_at.is_(None) & c.closed_at.is_(None)
+    rows = connection.execute(select(c.role, func.min(c.created_at)).where(open_).group_by(c.role).order_by(c.role))
+    return {Role(role): since for role, since in rows}
 
 
 def _refused(connection: Connection) -> tuple[datetime, str] | None:
