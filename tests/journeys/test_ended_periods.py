@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from dpsync.ledger.entry import decode
 from dpsync.model import Right
+from dpsync.propagation.forgetting import unnamed
 from dpsync.running.ended_periods import years_before
 from dpsync.soundness import judge
 from dpsync.store import tables as t
@@ -41,6 +42,7 @@ def test_they_go_after_their_years_and_an_opt_out_and_evidence_stay(tmp_path: Pa
         there.clock.advance(timedelta(days=295))
         later(there, 14)
         assert persons(there) == before
+        assert there.service.read(unnamed) == 0
         assert receipt(there, gone).exists()
         later(there, 21)
         names = {row.person for row in there.rows(t.alias)}
@@ -52,6 +54,7 @@ def test_they_go_after_their_years_and_an_opt_out_and_evidence_stay(tmp_path: Pa
         assert [one["req"] for one in said if one.get("kind") == "pseudonym"] == [gone.id]
         deleted = {one["name"] for one in said if one["event"] == "shredded" and one.get("kind") == "receipt"}
         assert deleted == {f"{gone.id}.json", f"{left.id}.json"}
+        assert there.service.read(unnamed) == 1
         assert judge(there.service, there.clock.now(), full=True).problems == ()
         anew = there.ask(Right.ERASURE, ADA)
         assert persons(there)[anew.id] == before[gone.id], "the id has the same pseudonym again, and no past"

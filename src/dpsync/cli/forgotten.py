@@ -22,7 +22,7 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     from dpsync.cli.opening import installation
     from dpsync.propagation import forgetting
     from dpsync.reports.render import json_value
-    from dpsync.reports.words import moment
+    from dpsync.reports.words import moment, several
     from dpsync.running.forgetting import due, until_of
 
     talk: Talk = ctx.obj
@@ -31,17 +31,20 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
         until = until_of(there, now)
         gone = there.read(forgetting.forgotten)
         kept = due(there, until, now) if until else None
+        unnamed = there.read(forgetting.unnamed)
         if as_json:
             names = ("request", "right", "closed_at", "forgotten_at")
             shown = [json_value(dict(zip(names, one, strict=True))) for one in gone]
             waits = {"due": kept.now, "kept": kept.kept} if kept else None
-            talk.json({"forgotten": shown, "waits": json_value(waits)})
+            talk.json({"forgotten": shown, "waits": json_value(waits), "unnamed": unnamed})
             return Exit.DONE
         rows = [(one[:8], right, moment(closed, there.zone), moment(at, there.zone)) for one, right, closed, at in gone]
         if rows:
             talk.table(("REQUEST", "RIGHT", "FINISHED", "FORGOTTEN"), rows)
         else:
             talk.say("No request is forgotten yet.")
+        if unnamed:
+            talk.say(f"Of {several(unnamed, 'forgotten request')} the pseudonyms of the person are destroyed, too.")
         section = there.settings.forgetting
         _say_what_waits(talk, section.after_days if section else 0, kept)
     return Exit.DONE

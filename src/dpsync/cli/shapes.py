@@ -23,6 +23,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "forgotten[].right": "rectification, erasure, restriction or opt_out",
         "forgotten[].closed_at": "when it was finished everywhere, UTC",
         "forgotten[].forgotten_at": "when they were destroyed, UTC",
+        "unnamed": "number of forgotten requests of which the pseudonyms of the person are destroyed, too",
         "waits": "what is to be forgotten by now, or null where the settings forget nothing",
         "waits.due": "ids of requests that are forgotten next",
         "waits.kept": "by the reason, ids of those that are kept although their days are over",

@@ -71,6 +71,13 @@ def outlived(connection: Connection, until: datetime, at_once: int) -> dict[str,
     return found
 
 
+def unnamed(connection: Connection) -> int:
+    """Of how many forgotten requests the pseudonyms of the person are destroyed, too."""
+    named = select(_A.person).where(_A.subject_id == _R.subject_id, _A.person == _R.person).exists()
+    query = select(func.count()).select_from(t.request).where(_R.shredded_at.is_not(None), ~named)
+    return connection.execute(query).scalar_one()
+
+
 def forgotten_by(connection: Connection, until: datetime) -> list[str]:
     """The ids of the forgotten requests that closed by `until` and did not go on since, the oldest first."""
     query = select(_R.id).where(_R.shredded_at.is_not(None), _R.closed_at <= until)
