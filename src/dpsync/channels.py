@@ -174,8 +174,9 @@ class MailChannel:
             return Delivery(self.name, took=False, detail=undelivered(error.status, "the mail host refused it"))
         except ProcessorError as error:
             return Delivery(self.name, took=False, detail=error.message, code="DP-303")
-        queue_id = posted.evidence.request_id or "none"
-        return Delivery(self.name, took=True, detail=f"{posted.evidence.status}, id {queue_id}; inbox unknown")
+        queue_id = posted.evidence.request_id
+        known = f"id {queue_id}" if queue_id else "the host gave no id"
+        return Delivery(self.name, took=True, detail=f"{posted.evidence.status}, {known}; inbox unknown")
 
 
 HEARTBEAT = "alerts.heartbeat"

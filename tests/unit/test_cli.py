@@ -517,6 +517,21 @@ def test_a_rehearsal_is_begun_twice_and_says_what_the_sandbox_is_to_fill_in(
     assert "processors.social.client_id: must not be empty" in capsys.readouterr().out
 
 
+def test_settings_in_a_usual_place_are_named_in_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DPSYNC_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "etc" / "dpsync.toml"
+    words = ["init", str(place.parent), "--name", "Gardens", "--dpo", "dpo@example.org", "--operator", "it@example.org"]
+    monkeypatch.setattr("dpsync.cli.setup.USUAL", (Path("dpsync.toml"), place))
+    assert main(words) == 0
+    assert "  2 dpsync check\n" in capsys.readouterr().err
+    Path("dpsync.toml").touch()  # a bare `dpsync` would read this one here
+    assert main(words) == 0
+    assert f"  2 dpsync --config {place} check\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", [("--mode", "slow"), ("--dpo", "Dana"), ("--processor", "news=mailchump")])
 def test_an_option_that_is_wrong_is_said_before_anything_is_asked(
     wrong: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -43,9 +43,7 @@ from dpsync.cli import (
     witness,
 )
 from dpsync.cli.console import Talk
-
-USUAL = (Path("dpsync.toml"), Path("/etc/dpsync/dpsync.toml"), Path("/var/lib/dpsync/dpsync.toml"))
-"""Where the settings are looked for, in this order. The last is the folder of a service (docs/operating.md)."""
+from dpsync.cli.options import USUAL
 
 app = typer.Typer(
     rich_markup_mode=None,

@@ -9,9 +9,10 @@ import typer
 from typer.core import TyperGroup as Group
 
 from dpsync import __version__
-from dpsync.cli.app import USUAL, app
+from dpsync.cli.app import app
 from dpsync.cli.catalogue import ALERTS_EXPLAINED, CATALOGUE
 from dpsync.cli.help_words import for_people
+from dpsync.cli.options import USUAL
 from dpsync.cli.shapes import SHAPES
 from dpsync.errors import Exit
 

@@ -187,7 +187,7 @@ def _asked_for(month: str | None, first: str | None, last: str | None, today: da
     if month is not None and not (first is last is None):
         raise UsageError("use either --month, or --from and --to")
     if month is not None:
-        if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
+        if not re.fullmatch(r"\d{4}-(?:0[1-9]|1[0-2])", month, re.ASCII):
             raise UsageError("write --month as YYYY-MM, such as 2026-11")
         begin = day_of(f"{month}-01", "--month")
         return begin, month_end(begin)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.cli.options import AsJson
+from dpsync.cli.options import USUAL, AsJson
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -188,13 +188,21 @@ def _paper(talk: Talk, loaded: "Settings") -> None:
         talk.say(f"PRINT {card} (signing key and pepper), keep the paper elsewhere, delete the file")
 
 
+def _needs_no_name(config: Path) -> bool:
+    """Whether `dpsync` alone reads these settings, wherever it is typed on this machine."""
+    import os
+
+    first = next((place for place in USUAL if place.exists()), None)
+    return config == first and "DPSYNC_CONFIG" not in os.environ
+
+
 def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
     from dpsync.cli.first_settings import AS_PRINTED, MARK, SANDBOX_COMMAND
 
     rehearsal = loaded.controller.rehearsal
     mark = AS_PRINTED if rehearsal else MARK
     marks = talk.config.read_text(encoding="utf-8").count(mark)
-    command = f"dpsync --config {talk.config}"
+    command = "dpsync" if _needs_no_name(talk.config) else f"dpsync --config {talk.config}"
     talk.ending(
         stored="settings, keys, database and ledger, as listed above"
         if new
