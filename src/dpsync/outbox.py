@@ -47,7 +47,8 @@ class OutboxRun:
 class Outbox:
     """Sends what waits. Mail is the second channel: used where no other is set or took the alert, and for the DPO.
 
-    An alert counts as sent when one channel took it. Told twice after a crash is possible, told never is not.
+    An alert to the operator counts as sent when one channel took it; one to the DPO when their own address did, where
+    there is mail: a chat room is the operators'. Told twice after a crash is possible, told never is not.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Outbox:
         self._second = tuple(channel for channel in channels if isinstance(channel, MailChannel))
         self._prefix = "REHEARSAL: " if rehearsal else ""
         self._link = link or (lambda *_: "")
+        self._took: dict[int, set[str]] = {}  # which channels have an alert that waits for another one
 
     def send_due(self, call: Transact, read: Transact, now: datetime) -> OutboxRun:
         """Send every alert that is due. `call` writes, `read` reads; neither is open while a channel is spoken to.
@@ -73,10 +75,11 @@ class Outbox:
             message = call(lambda connection, row=row: self._claimed(connection, row, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
             if message is None:
                 continue  # another process was faster
-            deliveries = self._deliver(message)
+            deliveries = self._deliver(message, row)
             failing.update(delivery.channel for delivery in deliveries if not delivery.took)
-            if any(delivery.took for delivery in deliveries):
+            if self._is_sent(message, self._took[row.id]):
                 call(lambda connection, row=row: _mark_sent(connection, row.id, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                del self._took[row.id]
                 sent += 1
             else:
                 unsent += 1
@@ -114,13 +117,25 @@ class Outbox:
         abouts = [one.about for one in concerns]
         return self._message(row, concerns, self._link(connection, row.role, abouts, now))
 
-    def _deliver(self, message: Alert) -> list[Delivery]:
-        deliveries = [channel.send(message) for channel in self._first]
+    def _deliver(self, message: Alert, row: Row[Any]) -> list[Delivery]:
+        """By each channel that should have it and has not; those that took it are noted."""
         # A chat room is the operators'. What concerns the DPO goes to the DPO's own address as well.
-        personal = message.role != "operator"
-        if personal or not any(delivery.took for delivery in deliveries):
-            deliveries.extend(channel.send(message) for channel in self._second)
+        personal = message.role != "operator" and bool(self._second)
+        # Whoever tried it before us may have told the rooms: while mail is down they need not hear it each ten minutes.
+        rooms = () if personal and row.attempts > 1 and row.id not in self._took else self._first
+        took = self._took.setdefault(row.id, set())
+        deliveries = [channel.send(message) for channel in rooms if channel.name not in took]
+        took.update(one.channel for one in deliveries if one.took)
+        if personal or not took:
+            letters = [channel.send(message) for channel in self._second if channel.name not in took]
+            took.update(one.channel for one in letters if one.took)
+            deliveries += letters
         return deliveries
+
+    def _is_sent(self, message: Alert, took: set[str]) -> bool:
+        """Whether those whom it is for have it."""
+        own = {channel.name for channel in self._second}
+        return bool(took & own) if own and message.role != "operator" else bool(took)
 
     def _message(self, row: Row[Any], concerns: Sequence[Concern], link: str = "") -> Alert:
         # A hash, not the row's number: after a restored back-up a number would come again for another alert.

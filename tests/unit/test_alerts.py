@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import GATHERED_FOR, Concern, raise_alert
 from dpsync.channels import Alert, AlertChannel, AppriseChannel, Delivery, MailChannel, channels_from
-from dpsync.outbox import Outbox
+from dpsync.outbox import Outbox, reaches_nobody
 from dpsync.smtp import Mailer
 from dpsync.store.database import reading, writing
 from dpsync.store.tables import alert
@@ -375,6 +375,46 @@ def test_mail_is_the_second_channel_for_the_operator_and_always_one_for_the_dpo(
         database.alarm(AlertCause.DAY_7, role="dpo")
         assert passes(outbox, database, NOW) == 1
     assert [taken.to for taken in host.taken][1:] == [("dpo@example.org",)]
+
+
+class Letterbox(MailChannel):
+    """Mail that arrives or does not."""
+
+    def __init__(self, *, works: bool) -> None:
+        self.works = works
+        self.had: list[Alert] = []
+
+    def send(self, message: Alert) -> Delivery:
+        self.had.append(message)
+        return Delivery(self.name, took=self.works, detail="")
+
+
+def test_what_is_for_the_dpo_waits_until_their_own_address_has_it_and_a_room_hears_it_once(database: Database) -> None:
+    database.alarm(AlertCause.DAY_7, role="dpo")
+    room, mail = Bell("room"), Letterbox(works=False)
+    outbox = Outbox([room, mail])
+    done = outbox.send_due(database.call, database.read, NOW)
+    assert (done.sent, done.unsent, done.failing) == (0, 1, ("mail",))
+    for hours in (1, 2, 3):
+        assert passes(outbox, database, NOW + timedelta(hours=hours)) == 0
+    assert (len(room.rung), len(mail.had)) == (1, 4)
+    assert database.read(lambda connection: reaches_nobody(connection, NOW + timedelta(hours=3)))
+    mail.works = True
+    assert passes(outbox, database, NOW + timedelta(hours=4)) == 1
+    assert len(room.rung) == 1
+
+
+def test_another_process_does_not_tell_the_room_again_and_again_while_mail_is_down(database: Database) -> None:
+    database.alarm(AlertCause.DAY_7, role="dpo")
+    room = Bell("room")
+    for hours in range(6):
+        assert passes(Outbox([room, Letterbox(works=False)]), database, NOW + timedelta(hours=hours)) == 0
+    assert len(room.rung) == 2
+
+
+def test_without_mail_a_room_is_enough_for_the_dpo_too(database: Database) -> None:
+    database.alarm(AlertCause.DAY_7, role="dpo")
+    assert passes(Outbox([Bell("room")]), database, NOW) == 1
 
 
 # --- apprise
