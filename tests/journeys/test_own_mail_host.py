@@ -200,6 +200,24 @@ def test_a_question_to_the_dpo_that_our_own_mail_host_does_not_take_is_told_of(t
             assert unasked(there.service) is None
 
 
+def test_of_a_mail_host_that_is_away_for_an_hour_our_operator_hears(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + CAREFUL, web=True) as there:
+        there.drive()
+        there.restart((f"port = {there.sandbox.smtp_port}", "port = 1"))
+        there.ask(Right.ERASURE, "ada@example.org")
+        there.drive()
+        assert there.alerts() == [], "it may be back in a minute"
+        there.drive(timedelta(hours=1))
+        (told,) = [one for one in there.told() if "does not accept our mail" in one.subject]
+        assert "No answer to SMTP MAIL: the mail host did not answer" in told.text
+        assert there.alerts().count(("operator", "mail_refused")) == 1
+        there.drive(timedelta(minutes=1))
+        assert there.alerts().count(("operator", "mail_refused")) == 1
+        found = unasked(there.service)
+        assert found is not None
+        assert found.roles == ("DPO",)
+
+
 def waits_for(there: Installation, asked: Asked) -> tuple[str, ...]:
     """For whom a request waits, as `status` says it."""
     known = titled_processors(there.service.settings)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
-from dpsync.errors import CredentialsRejected
+from dpsync.errors import CredentialsRejected, MailHostRefused
 from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -41,21 +41,32 @@ def ask(there: Installation, plans: QuestionPlans, now: datetime) -> None:
 def _all_sent(
     there: Installation, mail: Mail, rows: list[Row[Any]], post: Letter, then: Callable[..., None], now: datetime
 ) -> bool:
-    """Mail each, and note that it went. False where the mail host takes nothing just now."""
+    """Mail each, and note that it went. False where the mail host takes nothing just now; after an hour of that our
+    operator is told, who hears of what is technical.
+    """
     for row in (row for row in rows if row.role in there.controller.asked):  # the settings may have changed since
         of = there.write(partial(_about, there=there, row=row, now=now))
         try:
             post(there.controller, mail, there.address_of(Role(row.role)), row, of, now)
-        except NoAnswer:
+        except NoAnswer as failure:
+            if now - row.created_at >= questions.UNMAILED_FOR:
+                silent = MailHostRefused(failure.evidence.endpoint, None, advice=failure.reason)
+                there.write(
+                    partial(undelivered.tell_of_mail_host, controller=there.controller, refused=silent, now=now)
+                )
             return False
         except CredentialsRejected as refused:
-            there.write(partial(undelivered.tell_of_mail_host, controller=there.controller, refused=refused, now=now))
+            _tell(there, refused, now)
             return False
         except MailRefused:
             there.write(partial(_undeliverable, row=row, now=now))
         else:
             there.write(partial(then, row=row, now=now))
     return True
+
+
+def _tell(there: Installation, refused: CredentialsRejected, now: datetime) -> None:
+    there.write(partial(undelivered.tell_of_mail_host, controller=there.controller, refused=refused, now=now))
 
 
 def _question(
