@@ -7,6 +7,7 @@ import pytest
 import requests
 from sqlalchemy import select
 
+from dpsync.errors import ConfigurationError
 from dpsync.model import Right, Rung, State
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import DecisionKind
@@ -201,3 +202,12 @@ def test_an_address_that_was_given_up_stops_the_account_and_tells_the_operator(
         calls = there.sandbox.webhook.calls()
         there.drive(DAY)
         assert there.sandbox.webhook.calls() == calls
+
+
+def test_a_section_without_the_secret_by_which_its_outcomes_come_in_is_refused(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=SIGNING) as there:
+        with pytest.raises(ConfigurationError) as caught:
+            there.restart(('inbound_secret = { env = "DPSYNC_TEST_INBOUND" }\n', ""))
+        assert [fault.key for fault in caught.value.faults] == ["processors.signing.inbound_secret"]

@@ -435,6 +435,14 @@ def test_what_is_to_be_filled_in_has_the_form_of_what_goes_there() -> None:
     assert section["client_secret"] == {"file": "secrets/analytics.client_secret"}
 
 
+def test_who_says_later_what_it_did_has_an_address_to_say_it_to() -> None:
+    section = tomllib.loads(settings_text(replace(answers(), processors={"forms": "webhook"})))["processors"]["forms"]
+    assert section["inbound_secret"] == {"file": "secrets/forms.inbound_secret"}
+    assert (section["url"], section["secrets"]) == ("", [{"file": "secrets/forms.secrets"}])
+    played = settings_text(replace(answers(), processors={"forms": "webhook"}, rehearsal=True))
+    assert tomllib.loads(played)["processors"]["forms"]["url"] == "http://127.0.0.1:9107/webhook"
+
+
 def filled_in(key: str, value: object) -> object:
     """What stands there once somebody filled it in."""
     secret = SecretStr(f"{'0a' * 16}-us19")
