@@ -45,6 +45,8 @@ def test_who_left_or_complained_is_a_hint_and_every_other_event_is_none() -> Non
     assert hints_in(body(event="contact_deleted", email=[OLD])) == ()
     assert hints_in(b'{"event": "delivered"}') == ()
     assert hints_in(b"[]") == ()
+    for odd in (["unsubscribe"], {"unsubscribe": 1}, 7):
+        assert hints_in(body(event=odd)) == ()
 
 
 def test_of_a_batch_each_is_a_hint_once() -> None:

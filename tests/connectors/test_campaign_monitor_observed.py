@@ -41,6 +41,8 @@ def test_who_unsubscribed_or_complained_is_a_hint_and_every_other_event_is_none(
     for kind in ("Subscribe", "Update", "", None):
         assert hints_in(body(event(Type=kind))) == ()
     assert hints_in(body()) == ()
+    for odd in (["Unsubscribed"], {"Unsubscribed": 1}, 7):
+        assert hints_in(body(event(State=odd))) == ()
     assert hints_in(b'{"Events": [], "ListID": ""}') == ()
 
 

@@ -16,6 +16,7 @@ import requests
 
 from dpsync.connector import Finding, Outcome
 from dpsync.connector_services import NoAnswer
+from dpsync.connectors.brevo.observed import hints_in as hints_of_brevo
 from dpsync.connectors.eventbrite import Eventbrite
 from dpsync.connectors.hootsuite import Hootsuite
 from dpsync.connectors.mailchimp.observed import hints_in
@@ -118,6 +119,8 @@ def read_webhook(raw: bytes) -> None:
                 assert isinstance(stage.connector, Eventbrite)
                 stage.connector.receive({"x-eventbrite-event": "attendee.updated"}, body)
                 stage.tell(instruction(Right.ERASURE))
+        case b"b":
+            hints_of_brevo(body)
         case _:
             hints_in(body)
 
@@ -128,6 +131,9 @@ def _webhooks() -> list[bytes]:
         b"h" + json.dumps(test_hootsuite.conversation()).encode(),
         b"h" + json.dumps(test_hootsuite.import_error(START)).encode(),
         b"e" + test_eventbrite.hint("events/900100/attendees/700042/"),
+        b"b"
+        + json.dumps({"event": "unsubscribe", "email": "ada@example.org", "list_id": [1], "ts": 1604933654}).encode(),
+        b"b" + json.dumps([{"event": "spam", "email": "ada@example.org"}]).encode(),
         b"m" + urlencode(form | {"data[email]": "ada@example.org"}).encode(),
     ]
 

@@ -17,8 +17,10 @@ from dpsync.errors import PayloadInvalid
 from dpsync.vendor.deliveries import moment, part
 from dpsync.vendor.errors import unreadable
 
-LEAVING: Final = frozenset({"unsubscribe", "unsubscribed", "spam"})
-"""What an event is called that says so: by the page on webhooks, and as it is called where one is registered."""
+LEAVING: Final = ("unsubscribe", "unsubscribed", "spam")
+"""What an event is called that says so: by the page on webhooks, and as it is called where one is registered. It is
+compared with whatever a stranger wrote there, also with what has no hash.
+"""
 _LEFT: Final = ("userUnsubscription", "adminUnsubscription")
 
 

@@ -68,7 +68,7 @@ def _leaving(events: Iterable[object]) -> Iterator[str]:
         if not isinstance(event, dict):
             raise PayloadInvalid("Events", "is not a list of objects")
         # Bounced, or deleted by somebody at the controller or by us, is no wish of the person.
-        if event.get("Type") != "Deactivate" or event.get("State") not in OBJECTED:
+        if event.get("Type") != "Deactivate" or event.get("State") not in tuple(OBJECTED):
             continue
         address = event.get("EmailAddress")
         if not isinstance(address, str) or "@" not in address:
