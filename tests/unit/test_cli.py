@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -20,7 +22,7 @@ from pydantic import SecretStr
 from dpsync.__main__ import main
 from dpsync.cli import app as cli_app
 from dpsync.cli import console
-from dpsync.cli.app import COMMANDS, everywhere
+from dpsync.cli.app import COMMANDS, app, everywhere
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.checks import head_line, worst_exit
@@ -608,6 +610,27 @@ def test_the_settings_are_the_first_that_exist_and_one_that_may_not_be_looked_at
 def test_no_help_shows_a_type_of_python() -> None:
     assert re.findall(r"<(?:str|int|float|path|bool|file|list.*|datetime)>", commands_page()) == []
     assert "--by NAME" in commands_page()
+
+
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+    for name, one in (inner or {}).items():
+        yield from leaves(one, f"{path} {name}".strip())
+
+
+def test_help_marks_each_option_without_which_a_command_refuses() -> None:
+    names = {"by", "reason", "because", "on", "topic", "what", "answer", "consent"}
+    found = {
+        (path, param.name, param.required or re.search(r"(?i)needed|required|default|with --", param.help) is not None)
+        for path, one in leaves(typer.main.get_command(app))
+        for param in one.params
+        if param.name in names
+    }
+    unmarked = sorted((path, name) for path, name, marked in found if not marked)
+    assert unmarked == [("submit", "by")], "a request may come from nobody here"
+    assert {("complaint open", "topic", True), ("source merge", "reason", True), ("welcome", "by", True)} <= found
 
 
 def test_a_command_seldom_looks_for_circles_of_objects_and_leaves_python_as_it_was() -> None:

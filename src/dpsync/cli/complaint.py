@@ -39,7 +39,7 @@ Received = Annotated[
 ]
 Through = Annotated[str, typer.Option(metavar="HOW", help="How: form, mail, post, phone, social, staff or other.")]
 Topics = Annotated[
-    Many,
+    list[str],
     typer.Option(
         metavar="TOPIC",
         help="What it is about: access, rectification, erasure, restriction, marketing, delay, refusal, sharing, "
@@ -67,7 +67,7 @@ def open_(
     *,
     received: Received,
     channel: Through,
-    topic: Topics = None,
+    topic: Topics,
     by: By,
     about: About = None,
     at: At = None,
@@ -87,7 +87,7 @@ def open_(
         new = NewComplaint(
             received_at=moment_at(received, there, "--received"),
             channel=one_of(Channel, channel, "--channel"),
-            topics=tuple(one_of(Topic, name, "--topic") for name in topic or ()),
+            topics=tuple(one_of(Topic, name, "--topic") for name in topic),
             by=Complainant.REPRESENTATIVE if representative else Complainant.SUBJECT,
             authority_checked_on=day_of(authority_checked, "--authority-checked") if authority_checked else None,
             about=tuple(full_id(there, name) for name in about or ()),

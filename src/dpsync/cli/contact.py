@@ -22,8 +22,10 @@ def contact(
         str, typer.Argument(metavar="[ADDRESS]", help="The right contact. That of the settings takes it back.")
     ] = "",
     *,
-    by: Annotated[str, typer.Option(help="Who names it. Your account on this machine is recorded too.")] = "",
-    reason: Annotated[str, typer.Option(help="Why. dpsync keeps it sealed.")] = "",
+    by: Annotated[
+        str, typer.Option(help="Who names it: needed with ADDRESS. Your account on this machine is recorded too.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why: needed with ADDRESS. dpsync keeps it sealed.")] = "",
     as_json: AsJson = False,
 ) -> int:
     """Show which contact of a processor counts, or name another one: it counts once it has confirmed its address.

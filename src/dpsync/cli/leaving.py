@@ -37,7 +37,13 @@ def leaving(
     confirmed_on: ConfirmedOn = "",
     how: How = "mail",
     letter: Letter = None,
-    by: Annotated[str, typer.Option(help="Who records it. Your account on this machine is recorded too.")] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Who records it: needed with --instructed-on or --confirmed-on. Your account on this machine is "
+            "recorded too."
+        ),
+    ] = "",
     note: Note = "",
     output: Output = None,
     as_json: AsJson = False,

@@ -39,7 +39,9 @@ Output = Annotated[
 ]
 
 
-ToldOn = Annotated[str, typer.Option(metavar="DATE", help="On which day the person was told.")]
+ToldOn = Annotated[
+    str, typer.Option(metavar="DATE", help="On which day the person was told: needed, except with --nobody-asked.")
+]
 NobodyAsked = Annotated[
     bool,
     typer.Option(

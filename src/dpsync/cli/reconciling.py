@@ -156,8 +156,8 @@ def leave(
     ctx: typer.Context,
     finding: Annotated[str, typer.Argument(metavar="FINDING", help="What `dpsync source findings` calls it.")],
     *,
-    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")] = "",
-    reason: Annotated[str, typer.Option(help="Why. dpsync keeps only a mark of it, by which it can be checked.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")],
+    reason: Annotated[str, typer.Option(help="Why. dpsync keeps only a mark of it, by which it can be checked.")],
 ) -> int:
     """Say that a difference may stay as it is. dpsync asks again only if the record says something else."""
     from dpsync.cli.console import os_user

@@ -200,8 +200,8 @@ def merge(
     winner: Record,
     *,
     apart: Annotated[bool, typer.Option("--apart", help="They are two people: join nothing, and ask no more.")] = False,
-    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")] = "",
-    reason: Annotated[str, typer.Option(help="Why. dpsync keeps only a mark of it, by which it can be checked.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")],
+    reason: Annotated[str, typer.Option(help="Why. dpsync keeps only a mark of it, by which it can be checked.")],
 ) -> int:
     """Say that record LOSER went into record WINNER: they are one person from now on, and nobody takes that apart.
 

@@ -33,7 +33,7 @@ def welcome(
     request: Annotated[
         str, typer.Option(metavar="REQUEST", help="One of their requests, if several people share the address.")
     ] = "",
-    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")],
 ) -> int:
     """Say that a person who opted out, or was erased, came back by their own wish.
 
