@@ -33,6 +33,7 @@ class AlertCause(StrEnum):
     CREDENTIAL = "credential"
     MAIL_CREDENTIAL = "mail_credential"
     MAIL_REFUSED = "mail_refused"
+    MAIL_AWAY = "mail_away"
 
     HELD = "held"
     LIFTED_WITH_ERASURE_HELD = "lifted-with-erasure-held"

@@ -258,6 +258,20 @@ class MailAccessRefused(MailHostRefused):
     said = "we get no access to our own mail host"
 
 
+class MailHostAway(MailHostRefused):
+    """Read by the operator: our own mail host, or the server of its tokens, has been silent for an hour.
+
+    Nothing was refused. Letters wait and are tried again. `advice` says which of the two it is, and what it did.
+    """
+
+    alert = "mail_away"
+    said = "our own mail host takes nothing just now"
+
+    def __init__(self, advice: str) -> None:
+        super().__init__("SMTP", None, advice=advice)
+        self.brief = advice
+
+
 class UnsupportedRight(ProcessorError):
     """Read by the developer: a connector was asked for a right that it does not declare. A bug."""
 

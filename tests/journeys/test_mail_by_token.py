@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from dpsync.cli.check_doors import letters_that_wait, outside
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.checks import _tested
-from dpsync.model import State
+from dpsync.model import Right, State
 from dpsync.reports.make import month_report
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, OPERATOR, Installation, installed, sqlite_url
+from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, Installation, installed, sqlite_url
+from tests.journeys.test_decisions_by_link import CAREFUL
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, TokenEndpoint, token_endpoint, token_mail_host
 
@@ -98,3 +100,40 @@ def test_a_mailbox_that_the_app_may_not_use_is_our_own_trouble_too(tmp_path: Pat
             assert there.state(asked, "forms") is State.ACCEPTED
             assert (OPERATOR,) in [one.to for one in host.taken], "the alert goes by the same way"
             assert {row.sent_at is None for row in there.rows(t.alert)} == {False}
+
+
+@pytest.mark.parametrize(("silent", "said"), [(True, "did not answer"), (False, "asks to try later")])
+def test_of_a_token_server_that_is_away_for_an_hour_our_operator_hears_by_another_channel(
+    silent: bool, said: str, tmp_path: Path
+) -> None:
+    chat = '\n[alerts]\nurls = [{{ file = "chat" }}]\n'
+    with token_endpoint(0) as channel:
+        (tmp_path / "chat").write_text(channel.url.replace("http", "json", 1))
+        (tmp_path / "chat").chmod(0o600)
+        with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + CAREFUL + chat, web=True) as there:
+            there.drive()
+            with by_token(there) as (host, endpoint):
+                endpoint.answer = lambda _: FAULTS["a fault there"]
+                if silent:
+                    there.restart((endpoint.url, "http://127.0.0.1:1/token"))
+                there.ask(Right.ERASURE, "ada@example.org")
+                there.drive()
+                assert channel.asked == [], "it may be back in a minute"
+                there.drive(timedelta(hours=1))
+                (told,) = [one for one in channel.asked if "has taken no mail for an hour" in one]
+                assert f"The token endpoint {said}" in told
+                assert "envelope" not in told
+                assert host.logins == []
+
+
+def test_a_token_that_has_simply_ended_is_renewed_before_the_next_letter(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + CAREFUL, web=True) as there:
+        there.drive()
+        with by_token(there) as (host, endpoint):
+            for number, after in enumerate((0, 57, 2), start=1):
+                there.clock.advance(timedelta(minutes=after))
+                there.ask(Right.ERASURE, f"ada{number}@example.org", id=f"crm-{number}")
+                there.drive()
+            assert len(host.taken) == 3
+            assert len(endpoint.asked) == 2, "one for the first hour but its last two minutes"
+            assert there.alerts() == []

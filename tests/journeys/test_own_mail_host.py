@@ -208,11 +208,12 @@ def test_of_a_mail_host_that_is_away_for_an_hour_our_operator_hears(tmp_path: Pa
         there.drive()
         assert there.alerts() == [], "it may be back in a minute"
         there.drive(timedelta(hours=1))
-        (told,) = [one for one in there.told() if "does not accept our mail" in one.subject]
-        assert "No answer to SMTP MAIL: the mail host did not answer" in told.text
-        assert there.alerts().count(("operator", "mail_refused")) == 1
+        (told,) = [one for one in there.told() if "has taken no mail for an hour" in one.subject]
+        assert "The mail host did not answer: `dpsync check`" in told.text
+        assert "envelope" not in told.text
+        assert there.alerts().count(("operator", "mail_away")) == 1
         there.drive(timedelta(minutes=1))
-        assert there.alerts().count(("operator", "mail_refused")) == 1
+        assert there.alerts().count(("operator", "mail_away")) == 1
         found = unasked(there.service)
         assert found is not None
         assert found.roles == ("DPO",)

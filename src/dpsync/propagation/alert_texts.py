@@ -13,6 +13,7 @@ from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.mail_status import is_undelivered
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.mail_host_texts import ABOUT_OUR_MAIL, ABOUT_US
 
 _BY = "--by NAME --reason WHY"
 _RETRY = f"dpsync retry {{request}} {{processor}} {_BY}"
@@ -209,30 +210,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpsync has stopped the account, and counts no attempt. Put a valid key in place, restart, then resume.",
         ("dpsync resume {processor}",),
     ),
-    "mail_credential": (
-        "operator",
-        "Our own mail host gives us no access",
-        (
-            "DP-303: letters and alerts by email wait, and dpsync tries again. No processor's account is stopped. "
-            "Correct [mail] password, or what is said below of [mail.oauth]. Restart, then check."
-        ),
-        ("dpsync check",),
-    ),
-    "mail_refused": (
-        "operator",
-        "Our own mail host does not accept our mail",
-        (
-            "DP-303: no processor has refused anything. Letters wait, and dpsync tries again. Make sure of three "
-            "things: the mail host accepts envelope senders bounce+TAG at the domain in [mail] from (or set [mail] "
-            "bounces), it relays for us, and it accepts mail of this size. Then check."
-        ),
-        ("dpsync check --send-test",),
-    ),
+    **ABOUT_OUR_MAIL,
 }
-
-
-ABOUT_US = frozenset({"mail_credential", "mail_refused"})
-"""What no processor has a part in: each reason told once a day, however many letters wait for it."""
 
 AT_ONCE = frozenset({"credential", "blocked", "misplaced"})
 """What is about a whole account is told at once, and once: there are few."""

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, func, select
 
 from dpsync.installation import Installation
 from dpsync.model import Cause, Role, State
-from dpsync.propagation.alert_texts import ABOUT_US
 from dpsync.propagation.contacts import NamedState, named_for
 from dpsync.propagation.decisions import ROLES
+from dpsync.propagation.mail_host_texts import ABOUT_US
 from dpsync.reports.status import StatusRow
 from dpsync.reports.words import together
 from dpsync.settings import ProcessorSection

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
-from dpsync.errors import CredentialsRejected, MailHostRefused
+from dpsync.errors import CredentialsRejected, MailHostAway
 from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -50,10 +50,7 @@ def _all_sent(
             post(there.controller, mail, there.address_of(Role(row.role)), row, of, now)
         except NoAnswer as failure:
             if now - row.created_at >= questions.UNMAILED_FOR:
-                silent = MailHostRefused(failure.evidence.endpoint, None, advice=failure.reason)
-                there.write(
-                    partial(undelivered.tell_of_mail_host, controller=there.controller, refused=silent, now=now)
-                )
+                _tell(there, MailHostAway(failure.reason), now)
             return False
         except CredentialsRejected as refused:
             _tell(there, refused, now)
