@@ -43,10 +43,10 @@ class Listed(StandIn):
         return said(200, {"contacts": self.held[at : at + self.most], "count": len(self.held), **self.change})
 
 
-def lines_of(there: StandIn, after: str = "") -> list[RosterLine]:
+def lines_of(there: StandIn, *after: str) -> list[RosterLine]:
     with before(there) as stage:
         assert isinstance(stage.connector, Brevo)
-        return list(stage.connector.roster(after))
+        return list(stage.connector.roster(*after))
 
 
 def test_a_line_says_what_the_vendor_shows_and_no_more() -> None:

@@ -58,10 +58,10 @@ class Lists(StandIn):
         return said(200, {**self.audience.page(query), **self.change})
 
 
-def lines_of(there: StandIn, after: str = "") -> list[RosterLine]:
+def lines_of(there: StandIn, *after: str) -> list[RosterLine]:
     with on_stage(there) as stage:
         assert isinstance(stage.connector, Mailchimp)
-        return list(stage.connector.roster(after))
+        return list(stage.connector.roster(*after))
 
 
 def numbers(lines: list[RosterLine]) -> list[int]:

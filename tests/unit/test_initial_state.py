@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import ClassVar, cast
 
 import pytest
 
 from dpsync.connector import Capability, Means, Processor
+from dpsync.intake.acceptance import Draft, _may_name_an_earlier_address
 from dpsync.model import Cause, Changes, Exemption, ExemptionCode, Mode, Request, Right, State, Subject, Way
 from dpsync.propagation.rules.plan import InitialState, Safety, Surroundings, initial_state
 from tests.builders import TestConnector, Vendor
@@ -112,3 +114,20 @@ def test_an_exemption_counts_for_its_right_to_the_end_of_its_last_day(
 def test_what_cools_off_does_so_for_the_time_of_the_settings_and_for_a_day_where_they_name_none() -> None:
     assert Safety(cooling_off=timedelta(hours=3)).cools_for == timedelta(hours=3)
     assert Safety().cools_for == timedelta(hours=24)
+
+
+def test_only_a_change_of_somebody_known_may_name_an_earlier_address_where_nobody_need_be_told() -> None:
+    looked_at = {
+        (right, state, known)
+        for right, state, known in product(Right, State, (False, True))
+        if _may_name_an_earlier_address(
+            cast(
+                "Draft",
+                SimpleNamespace(
+                    asked=SimpleNamespace(request=SimpleNamespace(right=right)), history=["before"] if known else []
+                ),
+            ),
+            cast("InitialState", SimpleNamespace(state=state)),
+        )
+    }
+    assert looked_at == {(Right.RECTIFICATION, State.EXEMPT, True)}

@@ -259,6 +259,7 @@ def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
         decode(body)
 
 
+@pytest.mark.usefixtures("_worked_out_anew")
 @pytest.mark.parametrize("fields", [{}, {"req": "r-one"}, {"req": ""}, {"req": "r-" + "x" * (LONGEST_TEXT - 2)}])
 @pytest.mark.parametrize("more", [{}, {"name": "r-two"}, {"n": LARGEST_NUMBER}, {"told_on": "2028-02-29"}])
 def test_the_request_that_an_entry_names_is_read_at_a_glance(

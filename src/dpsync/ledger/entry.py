@@ -119,7 +119,11 @@ a number beyond 15 digits, or a 29th of February. It is found to be so at once, 
 
 def is_ordinary(body: bytes) -> bool:
     """Whether these are bytes that `encode` prints, as far as that is seen at a glance; False says nothing."""
-    return len(body) <= LARGEST and _ORDINARY.fullmatch(body) is not None
+    return _glance(body) is not None
+
+
+def _glance(body: bytes) -> re.Match[bytes] | None:
+    return _ORDINARY.fullmatch(body) if len(body) <= LARGEST else None
 
 
 def encode(event: EntryKind, ts: datetime, **fields: str | int) -> bytes:
@@ -152,7 +156,7 @@ def decode(body: bytes) -> dict[str, str | int]:
 
 def request_of(body: bytes) -> object:
     """The request that an entry names, None for none, at a glance. Raises as `decode`."""
-    found = _ORDINARY.fullmatch(body) if len(body) <= LARGEST else None
+    found = _glance(body)
     if found is None:
         return decoded_slowly(body).get("req")
     named: bytes | None = found["req"]

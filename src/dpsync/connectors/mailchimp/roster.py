@@ -26,7 +26,7 @@ _PARTS: Final[tuple[Mapping[str, str], ...]] = ({"status": "archived"}, {})
 _HOW: Final = re.compile(r"[A-Za-z0-9 ._()/:-]{1,60}")
 
 
-def lines_of(calls: Calls, audiences: Iterable[str], after: str = "") -> Iterator[RosterLine]:
+def lines_of(calls: Calls, audiences: Iterable[str], after: str) -> Iterator[RosterLine]:
     """Everybody in them. Whether archived contacts come unasked is not documented, so they are asked for. Raises
     `Ended`: also where the audience of the mark `after` is not there any more.
 
