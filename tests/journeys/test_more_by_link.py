@@ -337,7 +337,6 @@ def test_a_rejected_credential_is_asked_of_the_operator_and_goes_on_by_link(tmp_
         asked = there.ask(Right.ERASURE, ADA)
         other = there.ask(Right.ERASURE, "ben@example.org", id="crm-2")
         there.drive()
-        there.drive(HOUR)
         operator = Operator(there)
         (mail,) = operator.mails("Please look")
         assert "rejects our credential" in str(mail.get_content())
@@ -350,6 +349,22 @@ def test_a_rejected_credential_is_asked_of_the_operator_and_goes_on_by_link(tmp_
         there.drive()
         assert [there.state(one) for one in (asked, other)] == [State.VERIFIED, State.NOTHING_HELD]
         there.sound()
+
+
+def test_whoever_resumes_hears_at_once_that_the_credential_is_still_rejected(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER, web=True) as there:
+        there.sandbox.fault("status", status=401, times=None)
+        there.ask(Right.ERASURE, ADA)
+        there.drive()
+        operator = Operator(there)
+        for already in range(1, 3):
+            assert len(operator.mails("Please look")) == already
+            operator.look()
+            assert operator.send("decide", {**SAID, "at.newsletter": "resume"}).status_code == 200
+            there.drive(MINUTE)
+            there.drive(MINUTE)
+            assert len(operator.mails("Please look")) == already + 1, "what was put right is not"
+        assert kinds(there) == ["resume", "resume"]
 
 
 def test_whoever_has_the_address_of_the_dpo_is_asked_as_the_dpo(tmp_path: Path, database_url: str) -> None:

@@ -158,12 +158,14 @@ def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
     settled = [
         row for row in rows if row.outcome in ANSWERED or (row.outcome in spoiled and row.created_at > yesterday)
     ]
-    # What is technical may be so again: a credential that was put right expires one day.
+    # What is technical may be so again. A credential that is rejected after the answer was not put right: whoever
+    # answered must hear that at once. A contact who was named anew gets a day to confirm.
     return {
         point
         for row in settled
         for point in points_of(row)
-        if point.subject is not QuestionKind.TECHNICAL or row.created_at > yesterday
+        if point.subject is not QuestionKind.TECHNICAL
+        or (row.created_at > yesterday and not (point.why == CREDENTIAL and row.outcome in ANSWERED))
     }
 
 

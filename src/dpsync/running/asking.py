@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
 from dpsync.errors import CredentialsRejected, MailHostAway
@@ -16,7 +16,7 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.model import Role
 from dpsync.propagation import held, question_letters, questions
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.correspondence import undelivered
+from dpsync.propagation.correspondence import undelivered, waiting
 from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.question_letters import About
 from dpsync.propagation.questions import Outcome
@@ -32,10 +32,28 @@ def ask(there: Installation, plans: QuestionPlans, now: datetime) -> None:
         return
     if there.read(questions.is_any_open):
         there.write(lambda unit: questions.close_what_is_decided(unit.connection, now))
-    waiting = there.read(lambda connection: questions.to_be_mailed(connection, now))
-    if _all_sent(there, there.mail, waiting, partial(_question, plans), _asked, now):
+    _ask_of_credentials(there, now)
+    unmailed = there.read(lambda connection: questions.to_be_mailed(connection, now))
+    if _all_sent(there, there.mail, unmailed, partial(_question, plans), _asked, now):
         ended = there.read(questions.to_be_told_of)
         _all_sent(there, there.mail, ended, question_letters.post_end, _told, now)
+
+
+def _ask_of_credentials(there: Installation, now: datetime) -> None:
+    """Plan at once what the operator is asked of an account that is stopped: nothing goes there, for nobody."""
+
+    def is_fresh(connection: Connection) -> bool:
+        if not (rejected := waiting.rejected_credentials(connection)):
+            return False
+        asked = {point for row in questions.not_ended(connection) for point in questions.points_of(row)}
+        return not asked.issuperset(rejected)
+
+    if there.read(is_fresh):
+        there.write(
+            lambda unit: questions.ask(
+                unit.connection, there.controller, waiting.rejected_credentials(unit.connection), now
+            )
+        )
 
 
 def _all_sent(

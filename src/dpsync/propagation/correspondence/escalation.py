@@ -51,8 +51,8 @@ def climb(unit: Unit, controller: Controller, found: LadderFound, now: datetime)
         _enter(unit, CAUSE, fresh, now)
         new += 1
     questions.ask(unit.connection, controller, waiting.stuck_of(unit.connection, found.waiting.stuck, now), now)
-    if found.waiting.technical:
-        questions.ask(unit.connection, controller, waiting.technical(unit.connection, now), now)
+    if found.waiting.silent:
+        questions.ask(unit.connection, controller, waiting.silent_contacts(unit.connection, now), now)
     return new
 
 

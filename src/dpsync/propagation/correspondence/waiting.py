@@ -36,10 +36,10 @@ class Awaited:
     held: Sequence[str]
     crowds: Mapping[tuple[str, Cause], int]
     stuck: Sequence[str]
-    technical: bool
+    silent: bool
 
     def __bool__(self) -> bool:
-        return bool(self.held or self.crowds or self.stuck or self.technical)
+        return bool(self.held or self.crowds or self.stuck or self.silent)
 
 
 def look(connection: Connection, now: datetime) -> Awaited:
@@ -61,7 +61,7 @@ def look(connection: Connection, now: datetime) -> Awaited:
     for cause in sorted({cause for _, cause in crowds} - {Cause.CONTACT_UNVERIFIED}):
         ids |= _to_ask(connection, _HELD & _P.causes.contains(cause.value))
     stuck = _to_ask(connection, _stuck(now))
-    return Awaited(sorted(ids), crowds, sorted(stuck), bool(technical(connection, now)))
+    return Awaited(sorted(ids), crowds, sorted(stuck), bool(silent_contacts(connection, now)))
 
 
 def _named(connection: Connection, pairs: Sequence[tuple[str, str]]) -> set[str]:
@@ -107,18 +107,22 @@ def stuck_of(connection: Connection, ids: Sequence[str], now: datetime) -> list[
     return [stuck_point(row.request_id, row.processor, State(row.state), row.state_since) for row in rows]
 
 
-def technical(connection: Connection, now: datetime) -> list[Point]:
-    """What the operator is asked: of each contact that is silent for a day, and of each account that is stopped by its
-    credential, the oldest request that waits for it.
-    """
+def silent_contacts(connection: Connection, now: datetime) -> list[Point]:
+    """What the operator is asked of each contact that is silent for a day: the oldest request that waits for it."""
     silent = OPEN & _P.causes.contains(Cause.CONTACT_UNVERIFIED.value)
-    silent &= _P.state_since <= now - questions.STUCK_FOR
+    return _oldest(connection, Cause.CONTACT_UNVERIFIED.value, silent & (_P.state_since <= now - questions.STUCK_FOR))
+
+
+def rejected_credentials(connection: Connection) -> list[Point]:
+    """What the operator is asked of each account that is stopped by its credential: the oldest request there."""
+    if connection.execute(select(_A.id).where(_A.stopped == CREDENTIAL).limit(1)).first() is None:
+        return []  # nearly always, and this is looked at every minute
     stopped = (_P.state == State.PENDING.value) & _P.account_id.in_(select(_A.id).where(_A.stopped == CREDENTIAL))
-    found = []
-    for why, wanted in ((Cause.CONTACT_UNVERIFIED.value, silent), (CREDENTIAL, stopped)):
-        first = select(_P.processor, func.min(_P.ordinal).label("ordinal")).where(wanted).group_by(_P.processor)
-        c = first.subquery().c
-        oldest = select(t.request.c.id, c.processor).join(t.request, t.request.c.ordinal == c.ordinal)
-        rows = connection.execute(oldest.order_by(c.ordinal, c.processor))
-        found += [Point(row.id, row.processor, why) for row in rows]
-    return found
+    return _oldest(connection, CREDENTIAL, stopped)
+
+
+def _oldest(connection: Connection, why: str, wanted: ColumnElement[bool]) -> list[Point]:
+    first = select(_P.processor, func.min(_P.ordinal).label("ordinal")).where(wanted).group_by(_P.processor)
+    c = first.subquery().c
+    oldest = select(t.request.c.id, c.processor).join(t.request, t.request.c.ordinal == c.ordinal)
+    return [Point(row.id, row.processor, why) for row in connection.execute(oldest.order_by(c.ordinal, c.processor))]
