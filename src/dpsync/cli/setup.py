@@ -115,6 +115,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
 
     from dpsync.cli.first_settings import AS_PRINTED, MARK, SECRET_FOLDER, WEBHOOK, settings_text
     from dpsync.cli.opening import written
+    from dpsync.reports.words import several
 
     folder = talk.config.parent
     text = settings_text(answers)
@@ -131,7 +132,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
         written(webhook, b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
     written(talk.config, text.encode())
     mark = AS_PRINTED if answers.rehearsal else MARK
-    talk.say(f"Written  {talk.config}    {text.count(mark)} values to fill in, each marked  {mark}")
+    talk.say(f"Written  {talk.config}    {several(text.count(mark), 'value')} to fill in, each marked  {mark}")
     talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    your main database signs with this secret")
 
 
