@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,19 @@ def reconciled(folder: Path, template: Path, main: MainDatabase, query: str = QU
     with Opened(config, environ, clock=clock) as service:
         initialise(service)
         yield Reconciled(service, clock, main)
+
+
+def address(own_id: int) -> str:
+    return f"p{own_id}@example.org"
+
+
+def ask_before(there: Reconciled) -> None:
+    """What messages asked for three days before the lists are compared."""
+    there.ask(Right.OPT_OUT, 2, address(2))
+    there.ask(Right.RECTIFICATION, 3, "old3@example.org", changes={"email": "p3@example.org"})
+    for own_id in (4, 6, 10):
+        there.ask(Right.OPT_OUT, own_id, address(own_id))
+    erased = there.ask(Right.ERASURE, 5, address(5))
+    for kind in (DecisionKind.RELEASE, DecisionKind.SETTLE):
+        there.decide(erased, kind)
+    there.clock.advance(timedelta(days=3))

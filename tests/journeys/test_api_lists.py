@@ -21,12 +21,11 @@ from dpsync.intake.reconciliation.listed import Listed
 from dpsync.intake.reconciliation.people_list import ListsPeople, ListUnknown
 from dpsync.intake.reconciliation.run import Reconciliation
 from dpsync.model import Cause, Right
-from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.settings.sources import ApiListSection, PeopleVendor
 from dpsync.settings.values import Environment, Secret
 from dpsync.store import tables as t
 from tests.builders import TurnableClock
-from tests.journeys.reconciled import Reconciled, reconciled
+from tests.journeys.reconciled import Reconciled, address, ask_before, reconciled
 from tests.maindatabase import sqlite_main
 
 pytestmark = pytest.mark.no_database
@@ -147,10 +146,6 @@ def listed(crm: Crm, vendor: PeopleVendor) -> dict[str, Listed]:
     return {one.id: one for page in people(crm, vendor).pages() for one in page if one is not None}
 
 
-def address(own_id: int) -> str:
-    return f"p{own_id}@example.org"
-
-
 # --- (a) to (f)
 
 
@@ -168,14 +163,7 @@ def compare(there: Reconciled, crm: Crm, vendor: PeopleVendor) -> ListComparison
 def test_each_difference_is_found_once_and_the_second_run_says_the_same(
     there: Reconciled, crm: Crm, vendor: PeopleVendor
 ) -> None:
-    there.ask(Right.OPT_OUT, 2, address(2))
-    there.ask(Right.RECTIFICATION, 3, "old3@example.org", changes={"email": "p3@example.org"})
-    for own_id in (4, 6, 10):
-        there.ask(Right.OPT_OUT, own_id, address(own_id))
-    erased = there.ask(Right.ERASURE, 5, address(5))
-    for kind in (DecisionKind.RELEASE, DecisionKind.SETTLE):
-        there.decide(erased, kind)
-    there.clock.advance(3 * DAY)
+    ask_before(there)
     before = len(there.requests())
     crm.put(1, out=True)
     crm.put(2)

@@ -17,7 +17,7 @@ from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports.reconciled import ListState
 from dpsync.settings.sources import ReconcileSection
 from dpsync.store import tables as t
-from tests.journeys.reconciled import QUERY, SETTINGS, TABLE, Reconciled, reconciled
+from tests.journeys.reconciled import QUERY, SETTINGS, TABLE, Reconciled, address, ask_before, reconciled
 from tests.maindatabase import MainDatabase, MariaDb, postgresql_main, sqlite_main
 
 DAY = timedelta(days=1)
@@ -64,20 +64,9 @@ def put(main: MainDatabase, own_id: int, **columns: object) -> None:
     main.run(f"INSERT INTO people ({', '.join(named)}) VALUES ({marks})", **named)  # noqa: S608 - because all are ours
 
 
-def address(own_id: int) -> str:
-    return f"p{own_id}@example.org"
-
-
 def plant(there: Reconciled) -> None:
     """One of each difference, by the number of the person; 10 agrees, and 11 is nobody's business."""
-    there.ask(Right.OPT_OUT, 2, address(2))
-    there.ask(Right.RECTIFICATION, 3, "old3@example.org", changes={"email": "p3@example.org"})
-    for own_id in (4, 6, 10):
-        there.ask(Right.OPT_OUT, own_id, address(own_id))
-    erased = there.ask(Right.ERASURE, 5, address(5))
-    for kind in (DecisionKind.RELEASE, DecisionKind.SETTLE):
-        there.decide(erased, kind)
-    there.clock.advance(3 * DAY)
+    ask_before(there)
     late = (there.clock.now() - 2 * DAY).isoformat()
     put(there.main, 1, opted_out=True, changed_at=late)
     put(there.main, 2)
