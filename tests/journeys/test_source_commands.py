@@ -21,11 +21,15 @@ secrets = [{ env = "DPSYNC_TEST_SOURCE" }]
 """
 READY = [
     "civicrm",
+    "datagrail-drop",
     "debezium",
+    "debezium-cloudevents",
+    "directus",
     "dynamics",
     "fides",
     "hasura",
     "hubspot",
+    "kertos",
     "ketch",
     "mautic",
     "outbox",

@@ -1,4 +1,4 @@
-"""What Transcend, Ketch and fides send, and what dpsync makes of it: never a right that the message does not name."""
+"""What privacy platforms send, and what dpsync makes of it: never a right that the message does not name."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from dpsync.intake.sources.forms import BodyForm
 from dpsync.intake.sources.rules import SourceDelivery, Understood
 
 ADA = "ada@example.org"
-PLATFORMS = ["fides", "ketch", "transcend"]
+PLATFORMS = ["datagrail-drop", "fides", "kertos", "ketch", "transcend"]
 
 
 def understood(name: str, body: object, called: str = "n1") -> Understood:
@@ -49,6 +49,16 @@ def ketch(kind: str, *identities: tuple[str, str, str], **more: Any) -> dict[str
 def fides(action: str = "erasure", **more: Any) -> dict[str, Any]:
     asked = {"privacy_request_id": "pri_1", "direction": "two_way", "callback_type": "pre", "policy_action": action}
     return {**asked, "identity": {"email": ADA}, "timestamp": "2026-11-20T08:55:00.123456", **more}
+
+
+def kertos(operation: str = "delete", **more: Any) -> dict[str, Any]:
+    at = "2026-11-20T08:55:00Z"
+    return {"data_subject_identifier": ADA, "operation": operation, "received_at": at, **more}
+
+
+def datagrail(kind: str = "email", **more: Any) -> dict[str, Any]:
+    told = {"ticket_uuid": "u1", "hash_type": "email", "match_date": "2026-11-20", "callback_url": "https://x.example"}
+    return {**told, "remote_identifier": ADA, "remote_identifier_kind": kind, **more}
 
 
 def test_each_right_of_transcend_is_that_right() -> None:
@@ -114,6 +124,26 @@ def test_fides_asks_for_an_erasure_before_it_begins_and_in_a_way_that_waits_for_
     for moment in ("pre_approval", "post"):
         assert understood("fides", fides(callback_type=moment)).ignored == ("before-approval-or-after",)
     assert refused("fides", fides("anything"))[1] == "matches no rule of this source"
+
+
+def test_kertos_asks_for_an_erasure_and_no_copy_is_promised() -> None:
+    assert wished("kertos", kertos()) == ("erasure", {"email": ADA}, "2026-11-20T08:55:00Z")
+    assert refused("kertos", kertos("read"))[0] == "refuse.asks-for-data"
+    assert refused("kertos", kertos("update"))[1] == "matches no rule of this source"
+    for nobody in ({"data_subject_identifier": None}, {"data_subject_identifier": ""}):
+        assert refused("kertos", kertos(**nobody))[1] == "lacks what tells this event from another"
+    later = understood("kertos", kertos(received_at="2026-11-21T08:55:00Z"))
+    assert later.wishes[0].event != understood("kertos", kertos()).wishes[0].event
+
+
+def test_datagrails_dispatch_is_an_erasure_where_it_names_an_address() -> None:
+    assert wished("datagrail-drop", datagrail()) == ("erasure", {"email": ADA}, None)
+    for kind in ("sha256", "user_id", "", None):
+        assert refused("datagrail-drop", datagrail(str(kind or "")))[0] == "refuse.identifier-without-address"
+    assert refused("datagrail-drop", datagrail(remote_identifier=None))[0] == "refuse.identifier-without-address"
+    assert refused("datagrail-drop", {"event": "drop.deletion"})[1] == "matches no rule of this source"
+    other = understood("datagrail-drop", datagrail(remote_identifier="ben@example.org"))
+    assert other.wishes[0].event != understood("datagrail-drop", datagrail()).wishes[0].event
 
 
 WORDS = st.sampled_from(
