@@ -54,6 +54,8 @@ _COMPARED = (
     rf"(?:[a-z0-9_-]{{1,40}} (?:compared|unknown|stopped) {_MOMENT} (?:never|{_MOMENT})"
     r"(?: [0-9]{1,18}){4}\n?)*"
 )
+_PAGE = r"(?:[0-9]{1,18}:)?[0-9a-f]{64}(?::[0-9a-f]{64})?(?::[0-9]{1,18})?"
+"""Of requests that were compared; an earlier version had one digest of each."""
 _FORMS = {
     ANCHORED: r"[0-9]{1,18}",
     ANCHORED_AT: _MOMENT,
@@ -70,7 +72,7 @@ _FORMS = {
     "recovered_at": _MOMENT,
     "sweeping": f"(?:[0-9a-f]{{16}} {_MOMENT})?",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
-    "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: (?:[0-9]{{1,18}}:)?[0-9a-f]{{64}}(?::[0-9]{{1,18}})?)+",
+    "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: {_PAGE})+",
 }
 _OF_MONTHS = (key_register.IDLE, key_register.GIVEN_UP, key_register.DESTROYED)
 """What the rows begin with that say since when something is so of a month's key."""

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 from dpsync.ledger import stored, told
 from dpsync.ledger.entry import commitment
 from dpsync.ledger.stored_rows import stretches
-from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, seal
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, PageDigests, seal
 from dpsync.sealing import Keys
 from dpsync.store import meta
 from dpsync.store import tables as t
@@ -27,12 +27,13 @@ _E, _R = t.entry.c, t.request.c
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a report prints: the requests for which `rows` holds over table `request`. All that came since `begin` are
-    among them.
+    """What is compared: the requests for which `rows` holds over table `request`. All that came since `begin` are among
+    them. `beneath`: also what no report prints of them, as their calls.
     """
 
     begin: datetime
     rows: ColumnElement[bool]
+    beneath: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ def remember(connection: Connection, keys: Keys, whole: WholeComparison | None) 
     if whole is None:
         connection.execute(delete(t.meta).where(t.meta.c.key == KEY))
     else:
-        pages = [f"{number}:{page.digest}:{page.entries}" for number, page in whole.pages.items()]
+        pages = [
+            f"{number}:{page.digests.printed}:{page.digests.beneath}:{page.entries}"
+            for number, page in whole.pages.items()
+        ]
         said = " ".join((whole.at.isoformat(), str(whole.entries), *pages))
         meta.put(connection, KEY, f"{said} {commitment(seal(keys), said)}")
 
@@ -70,8 +74,9 @@ def relied_on(connection: Connection, keys: Keys, short: int, now: datetime) -> 
 
 
 def _page(said: str) -> tuple[int, ComparedPage]:
-    number, digest, entries = said.split(":")
-    return int(number), ComparedPage(digest, int(entries))
+    # An earlier version remembered one digest of both, which is now neither's: such a page is compared once more.
+    number, printed, *beneath, entries = said.split(":")
+    return int(number), ComparedPage(PageDigests(printed, "".join(beneath)), int(entries))
 
 
 def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> ComparedBefore:
@@ -100,4 +105,4 @@ def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> C
     for ordinal, idx in connection.execute(since.group_by(_R.ordinal)):
         number = bisect_right(begins, ordinal) - 1
         told_until[number] = max(told_until.get(number, -1), idx)
-    return ComparedBefore(whole.pages, told_until)
+    return ComparedBefore(whole.pages, told_until, scope.beneath)

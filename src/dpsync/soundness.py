@@ -18,7 +18,7 @@ from dpsync.installation import Installation
 from dpsync.ledger import anchor_chain, comparison, receipt_comparison
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.note import parse as parse_note
-from dpsync.ledger.unchanged import ComparedPage
+from dpsync.ledger.unchanged import ComparedPage, PageDigests
 from dpsync.propagation import owed, receipts
 from dpsync.propagation.receipts import Opening
 from dpsync.scope import Scope, WholeComparison, concerned, relied_on, remember
@@ -146,7 +146,7 @@ def judge(
     whole = None if scope is None else installation.read(partial(_relied_on, installation, now))
     found = verify_ledger(installation, full=full, progress=progress, quick=whole is not None)
     each_page = partial(progress, found.entries, found.entries) if progress else lambda: None
-    digests: dict[int, str] = {}
+    digests: dict[int, PageDigests] = {}
 
     def work(connection: Connection) -> Soundness:
         shut = key_register.shut(connection, installation.keys)
@@ -163,7 +163,7 @@ def judge(
 
     sound = installation.read(work)
     if not found.lost:
-        pages = {number: ComparedPage(digest, found.entries) for number, digest in digests.items()}
+        pages = {number: ComparedPage(these, found.entries) for number, these in digests.items()}
         installation.write(lambda unit: _keep(unit, installation, now, sound, whole, pages))
     return sound
 
@@ -196,7 +196,7 @@ def judge_and_tell(installation: Installation, now: datetime, *, full: bool) -> 
     Unless `full`, of a long record only what changed since everything was compared: all of it each hour would take
     a minute for each 100,000 requests that there ever were.
     """
-    scope = None if full else Scope(EPOCH, true())
+    scope = None if full else Scope(EPOCH, true(), beneath=True)
     sound = judge(installation, now, full=full, progress=lambda *_: liveness.beat(), scope=scope)
     problems = sound.problems
     if not problems:

@@ -12,6 +12,7 @@ from dpsync.ledger import comparison, entry
 from dpsync.ledger.stored_rows import PAGE
 from dpsync.ledger.unchanged import ComparedBefore
 from dpsync.model import Right
+from dpsync.own_store import demand_rows
 from dpsync.reports import render
 from dpsync.reports.make import month_report
 from dpsync.reports.proof import LedgerLine
@@ -74,9 +75,10 @@ def test_what_differs_in_old_rows_is_found_by_verify_and_the_report_says_when_th
         report = month_report(there.service, there.clock.now())
         assert (report.ledger.sound, report.ledger.compared_at) == (True, there.clock.now())
         told = (
-            "The requests outside this period, the names by which people are known, the journal and the receipts were "
+            "The requests outside this period, the calls and letters of all requests, the names by which people are "
+            "known, the journal and the receipts were compared with the record on "
         )
-        told += f"compared with the record on {there.clock.now().astimezone(there.service.zone):%-d %b %Y, %H:%M}"
+        told += f"{there.clock.now().astimezone(there.service.zone):%-d %b %Y, %H:%M}"
         assert told in " ".join(render.text(report).split())
         assert told in render.html(report)
         (first, *_) = judge(there.service, there.clock.now(), full=True).differences
@@ -114,17 +116,25 @@ def test_a_row_that_was_changed_so_that_no_report_prints_it_is_compared(there: I
 
 def test_a_row_that_is_printed_and_was_changed_since_everything_was_compared_is_found(there: Installation) -> None:
     assert by_the_clock(there, full=False) == []
-    for table, column in (
-        ("request", "target_at"),
-        ("propagation", "attempts"),
-        ("attempt", "number"),
-        ("evidence", "status"),
-    ):
+    for table, column in (("request", "target_at"), ("propagation", "attempts")):
         execute(there, f"UPDATE {table} SET {column} = {column} + 1")  # noqa: S608 - because all of it stands above
         report = found(there)
         assert (report.sound, report.compared_at) == (False, there.clock.now()), table
         assert column in report.problems[0]
         execute(there, f"UPDATE {table} SET {column} = {column} - 1")  # noqa: S608 - because all of it stands above
+        assert found(there).sound
+
+
+def test_what_no_report_prints_of_a_request_is_compared_by_the_clock_within_an_hour(there: Installation) -> None:
+    assert by_the_clock(there, full=False) == []
+    for table, column in (("attempt", "number"), ("evidence", "status")):
+        execute(there, f"UPDATE {table} SET {column} = {column} + 1")  # noqa: S608 - because all of it stands above
+        assert found(there).sound
+        there.clock.advance(DAY)
+        (told,) = by_the_clock(there, full=False)
+        assert column in told
+        execute(there, f"UPDATE {table} SET {column} = {column} - 1")  # noqa: S608 - because all of it stands above
+        assert by_the_clock(there, full=False) == []
         assert found(there).sound
 
 
@@ -199,6 +209,8 @@ def test_a_comparison_is_relied_on_only_as_it_was_remembered(there: Installation
     assert by_the_clock(there, full=False) == []
     (said,) = [row.value for row in there.rows(t.meta) if row.key == KEY]
     at, entries, *digests, seal = said.split(" ")
+    assert digests
+    demand_rows({KEY: said}, [])  # by which each command refuses what it never wrote
     for forged in (
         [at, entries, seal],
         [at, f"{int(entries) + 1}", *digests, seal],
@@ -249,11 +261,11 @@ def test_requests_are_compared_of_which_the_ledger_tells_since_the_beginning_or_
         first = service.read(lambda connection: service.log.entries_of(connection, ids[3]))[0][0]
         size = service.read(service.log.size)
         last = service.read(lambda connection: service.log.entries_of(connection, ids[3]))[-1][0]
-        assert chosen(size) == ComparedBefore({}, {0: -1})
-        assert chosen(size, 100 * DAY) == ComparedBefore({}, {})
-        assert chosen(first, 100 * DAY) == ComparedBefore({}, {0: last})
-        assert chosen(last, 100 * DAY) == ComparedBefore({}, {0: last})
-        assert chosen(last + 1, 100 * DAY) == ComparedBefore({}, {})
+        assert chosen(size) == ComparedBefore({}, {0: -1}, beneath=False)
+        assert chosen(size, 100 * DAY) == ComparedBefore({}, {}, beneath=False)
+        assert chosen(first, 100 * DAY) == ComparedBefore({}, {0: last}, beneath=False)
+        assert chosen(last, 100 * DAY) == ComparedBefore({}, {0: last}, beneath=False)
+        assert chosen(last + 1, 100 * DAY) == ComparedBefore({}, {}, beneath=False)
         assert chosen(size, 2 * DAY).told_until, "of what came at the very beginning, too"
         assert not chosen(size, 2 * DAY + timedelta(seconds=1)).told_until
         monkeypatch.setattr("dpsync.ledger.stored_rows.PAGE", 1)

@@ -14,7 +14,7 @@ from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.stored_rows import PAGE
 from dpsync.ledger.told import RequestTold, of_no_request, of_requests
-from dpsync.ledger.unchanged import ComparedBefore, ComparedPage
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, PageDigests
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
@@ -331,7 +331,7 @@ def test_only_the_pages_that_are_named_are_compared_and_no_names_of_people(monke
         connection.execute(insert(t.alias), filled(t.alias, person="nobody"))
 
         def named(*pages: int) -> set[str]:
-            before, looked_at = ComparedBefore({}, dict.fromkeys(pages, -1)), dict[int, str]()
+            before, looked_at = ComparedBefore({}, dict.fromkeys(pages, -1), beneath=True), dict[int, PageDigests]()
             each = list[int]()
             found = differences(
                 connection,
@@ -350,34 +350,40 @@ def test_only_the_pages_that_are_named_are_compared_and_no_names_of_people(monke
         assert whole == {"request r-0", "request r-1", "request r-2", "alias"}
 
 
-def test_a_page_that_is_as_it_was_is_passed_over_and_the_next_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beneath", [True, False])
+def test_a_page_that_is_as_it_was_is_passed_over_and_the_next_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, *, beneath: bool
+) -> None:
     with ledger([]) as (_, connection):
         pages_of_one(connection, monkeypatch, 2)
-        now = dict[int, str]()
+        now = dict[int, PageDigests]()
 
-        def named(*was: str) -> set[str]:
-            pages = {number: ComparedPage(digest, 0) for number, digest in enumerate(was)}
+        def named(*was: PageDigests) -> set[str]:
+            pages = {number: ComparedPage(these, 0) for number, these in enumerate(was)}
             now.clear()
-            found = differences(
-                connection, cast("Keys", Opens()), before=ComparedBefore(pages, {0: -1, 1: -1}), digests=now
-            )
+            before = ComparedBefore(pages, {0: -1, 1: -1}, beneath=beneath)
+            found = differences(connection, cast("Keys", Opens()), before=before, digests=now)
             return {one.split(":")[0] for one in found}
 
         assert named() == {"request r-0", "request r-1"}
         first, second = now[0], now[1]
         assert named(first) == {"request r-1"}
-        assert named("another", second) == {"request r-0"}
+        assert named(PageDigests("another", first.beneath), second) == {"request r-0"}
         assert named(first, second) == set()
         assert now == {0: first, 1: second}
+        other = PageDigests(first.printed, "another")
+        assert named(other, second) == ({"request r-0"} if beneath else set()), "a report prints none of that"
+        assert now == {0: first if beneath else other, 1: second}
 
 
 def test_the_digest_of_a_page_tells_which_months_are_lost() -> None:
     with ledger([]) as (_, connection):
         connection.execute(insert(t.request), filled(t.request, id="r-1"))
-        found = dict[int, str](), dict[int, str]()
+        found = dict[int, PageDigests](), dict[int, PageDigests]()
         for digests, shut in zip(found, ((), ("2026-11",)), strict=True):
             differences(connection, cast("Keys", Opens()), shut=shut, digests=digests)
-        assert found[0] != found[1]
+        assert found[0][0].printed != found[1][0].printed
+        assert found[0][0].beneath != found[1][0].beneath
 
 
 def test_of_a_month_whose_key_is_lost_nothing_is_said_but_what_anybody_can_compare() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Ta
 
 from dpsync.ledger.evidence import AnswerCalls
 from dpsync.ledger.row_comparison import belongings
-from dpsync.ledger.stored_rows import _OF_STRETCH, PAGE, _plain, named, of_stretch, stretches
+from dpsync.ledger.stored_rows import _OF_STRETCH, PAGE, Stretched, _plain, beneath_of, named, printed_of, stretches
 from dpsync.store import tables as t
 from dpsync.store.columns import EPOCH, Instant
 from tests.unit.test_ledger_receipt import NOW, ledger
@@ -25,6 +25,17 @@ TABLES = (
     t.withdrawal,
     t.evidence,
 )
+
+
+PRINTED = (t.request, t.propagation, t.post, t.decision, t.withdrawal)
+
+
+def of_stretch(connection: Connection, stretch: tuple[int, int]) -> Stretched:
+    """All of it, each table in one of two parts."""
+    printed, beneath = printed_of(connection, stretch), beneath_of(connection, stretch)
+    assert {*printed} == {table.name for table in PRINTED}
+    assert not {*printed} & {*beneath}
+    return {**printed, **beneath}
 
 
 def filled(table: Table, **more: Any) -> dict[str, Any]:

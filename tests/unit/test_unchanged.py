@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from dpsync.ledger.stored_rows import Stretched, named, of_stretch
-from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, digest_of, seal
+from dpsync.ledger.stored_rows import Stretched, named
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, PageDigests, digest_of, seal
 from dpsync.sealing import Keys
-from tests.unit.test_stored_rows import TABLES, three_requests
+from tests.unit.test_stored_rows import TABLES, of_stretch, three_requests
 
 
 class Opens:
@@ -78,20 +78,12 @@ def test_a_number_is_not_the_text_of_it_nor_nothing_nor_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "digest", "told_until", "holds"),
-    [
-        (0, "a", -1, True),
-        (0, "a", 9, True),
-        (0, "a", 10, False),
-        (1, "b", 19, True),
-        (1, "b", 20, False),
-        (0, "b", -1, False),
-        (1, "a", -1, False),
-        (2, "b", -1, False),
-    ],
+    ("number", "told_until", "was"),
+    [(0, -1, "a"), (0, 9, "a"), (0, 10, None), (1, 19, "b"), (1, 20, None), (2, -1, None)],
 )
-def test_a_page_holds_under_its_own_number_where_no_entry_came_since_it_was_compared(
-    number: int, digest: str, told_until: int, *, holds: bool
+def test_a_page_was_in_order_under_its_own_number_if_no_entry_came_since(
+    number: int, told_until: int, was: str | None
 ) -> None:
-    pages = {0: ComparedPage("a", 10), 1: ComparedPage("b", 20)}
-    assert ComparedBefore(pages, {number: told_until}).holds(number, digest) is holds
+    pages = {0: ComparedPage(PageDigests("a", "1"), 10), 1: ComparedPage(PageDigests("b", "2"), 20)}
+    found = ComparedBefore(pages, {number: told_until}, beneath=False).was(number)
+    assert found == {"a": PageDigests("a", "1"), "b": PageDigests("b", "2"), None: None}[was]

@@ -27,7 +27,7 @@ from dpsync.ledger import (
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import PlaceTold
-from dpsync.ledger.unchanged import ComparedBefore, digest_of
+from dpsync.ledger.unchanged import ComparedBefore, PageDigests, digest_of
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
@@ -43,7 +43,7 @@ def differences(
     shut: Collection[str] = (),
     kept: Callable[[str], bytes | None] = lambda _: None,
     before: ComparedBefore | None = None,
-    digests: dict[int, str] | None = None,
+    digests: dict[int, PageDigests] | None = None,
 ) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
@@ -53,7 +53,7 @@ def differences(
     while `kept` gives its commit key from the receipt of a request that is forgotten. Of requests of the months `shut`,
     whose key is lost, what it committed to is not compared and nothing is said.
     `before`: only its pages are compared, where they are not as they were then, and no names of people. `digests` takes
-    that of each page that was looked at, by its number. `each_page` is called after every few hundred requests: of
+    those of each page that was looked at, by its number. `each_page` is called after every few hundred requests: of
     100,000 it takes two minutes.
     """
     found: list[str] = []
@@ -105,16 +105,23 @@ def _problems(
     known: alias_comparison.Known,
     kept: Callable[[str], bytes | None],
     before: ComparedBefore | None,
-    digests: dict[int, str],
+    digests: dict[int, PageDigests],
 ) -> Iterator[str]:
     for number, stretch in enumerate(stored_rows.stretches(connection)):
         if before and number not in before.told_until:
             continue
         each_page()
-        found = stored_rows.of_stretch(connection, stretch)
-        digests[number] = digest_of(keys, shut, found)
-        if before and before.holds(number, digests[number]):
+        was = before.was(number) if before else None
+        found = stored_rows.printed_of(connection, stretch)
+        printed = digest_of(keys, shut, found)
+        if before and not before.beneath and was and was.printed == printed:
+            digests[number] = was
             continue
+        beneath = stored_rows.beneath_of(connection, stretch)
+        digests[number] = PageDigests(printed, digest_of(keys, shut, beneath))
+        if digests[number] == was:
+            continue
+        found = {**found, **beneath}
         page = stored_rows.named("request", found)
         said, there = told.of_requests(connection, [row["id"] for row in page]), row_comparison.belongings(found)
         for row in page:

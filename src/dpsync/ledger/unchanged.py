@@ -18,10 +18,18 @@ another Python spell otherwise, everything is compared once more."""
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedPage:
-    """A page of requests that was in order: the digest of its rows, and how many entries there were then."""
+class PageDigests:
+    """Of a page of requests: the digest of what reports print of them, and of what lies beneath."""
 
-    digest: str
+    printed: str
+    beneath: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPage:
+    """A page of requests that was in order: the digests of its rows, and how many entries there were then."""
+
+    digests: PageDigests
     entries: int
 
 
@@ -30,16 +38,17 @@ class ComparedBefore:
     """What earlier comparisons found to be in order, and which pages of requests are looked at now.
 
     `pages` by number. `told_until`: of each page that is looked at, the last entry about any of its requests that came
-    since everything was compared; -1 where none did.
+    since everything was compared; -1 where none did. `beneath`: whether what no report prints is looked at, too.
     """
 
     pages: Mapping[int, ComparedPage]
     told_until: Mapping[int, int]
+    beneath: bool
 
-    def holds(self, number: int, digest: str) -> bool:
-        """Whether a page is as it was, and no entry came to any of its requests."""
+    def was(self, number: int) -> PageDigests | None:
+        """The digests that a page has if it is as it was; None where an entry came to any of its requests since."""
         was = self.pages.get(number)
-        return was is not None and was.digest == digest and self.told_until[number] < was.entries
+        return was.digests if was is not None and self.told_until[number] < was.entries else None
 
 
 def digest_of(keys: Keys, shut: Collection[str], found: Stretched) -> str:

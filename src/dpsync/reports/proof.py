@@ -40,8 +40,9 @@ class LedgerLine:
             )
         if self.compared_at is not None:
             found.append(
-                "The requests outside this period, the names by which people are known, the journal and the receipts "
-                f"were compared with the record on {moment(self.compared_at, zone)}, and not again just now; all of it "
-                "is compared again each week, and by dpsync verify."
+                "The requests outside this period, the calls and letters of all requests, the names by which "
+                "people are known, the journal and the receipts were compared with the record on "
+                f"{moment(self.compared_at, zone)} or later, and not again just now; all of it is compared again each "
+                "week, and by dpsync verify."
             )
         return " ".join(found)
