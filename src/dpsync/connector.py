@@ -20,12 +20,14 @@ from dpsync.connector_inbound import (
     HookedPlace,
     Inbound,
     KeepsConversations,
+    NotesTo,
     ObservesOptOuts,
     OptOutHint,
     RegistersHooks,
     Reported,
     ReportedOutcome,
     ReportsOutcomes,
+    TakesNotes,
     VendorHook,
 )
 from dpsync.connector_outcomes import (
@@ -77,6 +79,7 @@ __all__ = [
     "Letter",
     "Means",
     "NotIdentifiable",
+    "NotesTo",
     "NothingHeld",
     "NoticeKind",
     "ObservesOptOuts",
@@ -95,6 +98,7 @@ __all__ = [
     "Roster",
     "RosterLine",
     "Shelf",
+    "TakesNotes",
     "VendorHook",
 ]
 

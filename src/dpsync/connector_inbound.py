@@ -113,6 +113,26 @@ class ReportsOutcomes(Inbound):
 
 
 @dataclass(frozen=True, slots=True)
+class NotesTo:
+    """Where a processor's own system takes short signed messages, and what signs them: two during a change.
+
+    `private_host`: the host of `url` that may be inside our own network, "" for none.
+    """
+
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    private_host: str = ""
+
+
+class TakesNotes(ABC):
+    """A connector whose processor can be reminded of what it was told, and told that a request was withdrawn."""
+
+    @abstractmethod
+    def notes_to(self) -> NotesTo:
+        """Where such a message goes. Makes no call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
     """One row of the vendor's own export of conversations: its ids, and the oldest moment that the row names."""
 

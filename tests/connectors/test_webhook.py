@@ -18,21 +18,25 @@ from dpsync.address import normalised
 from dpsync.connector import (
     Accepted,
     CannotTell,
+    HandOver,
     Kit,
+    NotesTo,
     NotIdentifiable,
+    Recipient,
     Refused,
     Reported,
     ReportedOutcome,
     Retryable,
 )
-from dpsync.connectors.webhook import LONGEST_REMARK, Webhook
+from dpsync.connectors.webhook import BY_LETTER_AFTER, LONGEST_REMARK, TASK, Webhook
 from dpsync.connectors.webhook.calls import ERRORS, NOT_TAKEN, WebhookSettings
 from dpsync.connectors.webhook.message import Dispatch, last
 from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, SignatureInvalid, WebhookStale
 from dpsync.http import BARRED, HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.sandbox.main_database import running_main_database, verifies
-from dpsync.signature import PREFIX, PUBLISHED, signed_headers
+from dpsync.sandbox.main_database import running_main_database
+from dpsync.sandbox.signing import signature, verifies
+from dpsync.signature import PREFIX, PUBLISHED, checked_by, signed_headers
 from tests.connectors.contract import (
     HTML,
     NEW,
@@ -300,7 +304,107 @@ def test_all_secrets_sign_during_a_change() -> None:
         assert verifies([secret], headers, StandIn.body_of(request), NOW.timestamp()) is right
 
 
+# --- keys instead of secrets
+
+SEED = bytes(range(32))
+WHSK = "whsk_" + base64.b64encode(SEED).decode()
+WHPK = "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+THEIR_WHSK = "whsk_" + base64.b64encode(bytes(range(1, 33))).decode()
+THEIR_WHPK = checked_by(THEIR_WHSK)
+
+
+def test_with_a_private_key_what_is_sent_is_verified_by_its_public_one() -> None:
+    class ByKey(Only):
+        section: ClassVar[Mapping[str, object]] = {**SECTION, "secrets": [WHSK, OURS]}
+
+    with ByKey().before(StandIn()) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Accepted)
+        (request,) = stage.sent
+    given = str(request.headers["webhook-signature"]).split(" ")
+    assert [one.partition(",")[0] for one in given] == ["v1a", "v1"]
+    headers = {name.lower(): str(value) for name, value in request.headers.items()}
+    for key, right in ((WHPK, True), (OURS, True), (THEIR_WHPK, False), (THEIRS, False)):
+        assert verifies([key], headers, StandIn.body_of(request), NOW.timestamp()) is right
+
+
+def test_an_outcome_is_checked_by_the_processors_public_key() -> None:
+    told, reference = told_once()
+    body, stamp = outcome(reference), int(NOW.timestamp())
+    by_key = connector(told._kit, answer_secrets=[THEIR_WHPK])
+    moving = connector(told._kit, answer_secrets=[THEIRS, THEIR_WHPK])
+    for webhook, key, right in (
+        (by_key, THEIR_WHSK, True),
+        (moving, THEIR_WHSK, True),
+        (moving, THEIRS, True),
+        (by_key, THEIRS, False),
+        (by_key, WHSK, False),
+        (told, THEIR_WHSK, False),
+    ):
+        signed = signature(key, f"evt-1.{stamp}.".encode() + body)
+        given = {"webhook-id": "evt-1", "webhook-timestamp": str(stamp), "webhook-signature": signed}
+        if right:
+            assert webhook.reported(given, body).outcome is ReportedOutcome.DONE
+            continue
+        with pytest.raises(SignatureInvalid):
+            webhook.reported(given, body)
+
+
+def test_a_key_that_does_not_belong_there_is_refused_by_its_place() -> None:
+    assert refused(secrets=[WHPK]) == [
+        ("secrets[0]", "is a public key, with which nobody can sign: here belongs the private one (whsk_)")
+    ]
+    assert refused(answer_secrets=[THEIRS, THEIR_WHSK]) == [
+        (
+            "answer_secrets[1]",
+            "is a private key, which nobody but its owner may know: here belongs the public one (whpk_)",
+        )
+    ]
+    ours = [("answer_secrets", "is one of `secrets`: the processor signs with one of its own")]
+    assert refused(secrets=[WHSK], answer_secrets=[WHPK]) == ours
+    assert refused(secrets=[OURS, WHSK], answer_secrets=[THEIRS, WHPK]) == ours
+    assert connector(secrets=[WHSK], answer_secrets=[THEIR_WHPK]).base == URL
+
+
+def test_notes_go_to_the_same_address_under_the_same_signatures() -> None:
+    assert connector().notes_to() == NotesTo(URL, (OURS,), "")
+    both = connector(secrets=[WHSK, OURS], private_host="Processor.Example").notes_to()
+    assert both == NotesTo(URL, (WHSK, OURS), "processor.example")
+    assert "example" not in repr(NotesTo(URL, (OURS,)))
+    kit = Kit(HttpClient(Hands()), Hands(), pseudonym, OpenShelf(), rehearsal=True)
+    loopback = "http://127.0.0.1:9107/webhook"
+    assert connector(kit, base_url=loopback).notes_to() == NotesTo(loopback, (OURS,), "127.0.0.1")
+    assert connector(kit).notes_to().private_host == ""
+    live = connector()
+    live._settings = live._settings.model_copy(update={"url": loopback})
+    assert live.notes_to().private_host == "", "outside a rehearsal only a host that the settings repeat"
+
+
 # --- what it is answered
+
+
+def test_what_nobody_takes_for_three_days_is_asked_by_letter_and_a_no_never_waits_for_that() -> None:
+    told, whole = instruction(Right.ERASURE), BY_LETTER_AFTER.total_seconds()
+    assert whole == 3 * 24 * 3600
+    with on_stage(trouble=no(503)) as stage:
+        assert isinstance(stage.tell(told), Retryable)
+        stage.clock.seconds += whole - 1
+        assert isinstance(stage.tell(told), Retryable)
+        stage.clock.seconds += 1
+        handed = stage.tell(told)
+        assert isinstance(handed, HandOver)
+        assert (handed.to, handed.task) == (Recipient.PROCESSOR, TASK)
+        assert TASK == "Its webhook took no message for three days, so that it is asked by letter."
+        assert [one.status for one in handed.evidence] == [503]
+        other = replace(told, addresses=(OLD, THIRD))  # another message, which begins to be tried now
+        assert isinstance(stage.tell(other), Retryable)
+    for trouble in (no(422), None):
+        with on_stage(trouble=no(503)) as stage:
+            stage.tell(told)
+            shelf = stage.shelf
+        with on_stage(trouble=trouble) as stage:
+            stage.shelf.kept.update(shelf.kept)
+            stage.clock.seconds += whole
+            assert isinstance(stage.tell(told), Refused if trouble else Accepted)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A processor that speaks Standard Webhooks, through the real service: told is one thing, and done is its own word."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import pytest
 import requests
 from sqlalchemy import select
 
+from dpsync.connectors.webhook import TASK
 from dpsync.errors import ConfigurationError
 from dpsync.model import Right, Rung, State
 from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.resuming import pause
 from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.running import callbacks
 from dpsync.sandbox.webhook.api import Owed
 from dpsync.store import tables as t
+from dpsync.store.callback_tables import callback
 from tests.journeys.installation import INBOUND, SIGNING, Asked, Installation, installed
 
 pytestmark = pytest.mark.no_database
@@ -202,6 +207,111 @@ def test_an_address_that_was_given_up_stops_the_account_and_tells_the_operator(
         calls = there.sandbox.webhook.calls()
         there.drive(DAY)
         assert there.sandbox.webhook.calls() == calls
+
+
+def test_what_no_system_takes_for_three_days_goes_by_letter(tmp_path: Path) -> None:
+    with installed(tmp_path, f"sqlite:///{tmp_path / 'dpsync.sqlite'}", processors=SIGNING) as there:
+        there.sandbox.webhook.fault("status", status=503, times=None)
+        asked = told(there)
+        there.drive(timedelta(days=2, hours=23))
+        assert there.row(asked, "signing").way == "api"
+        there.drive(DAY)
+        row = there.row(asked, "signing")
+        assert (row.way, row.state, row.reason) == ("notice", "held", TASK)
+        assert causes(there)[-1] == "contact_unverified"
+        there.sound()
+
+
+def sent_notes(there: Installation) -> list[str]:
+    """What an hour later the processor heard about earlier messages."""
+    there.clock.advance(MINUTE)
+    callbacks.tell_of_what_nobody_does(there.service, there.clock.now())
+    callbacks.send_due(there.service, there.clock.now())
+    return [one.removeprefix("dpsync.request.") for one in there.sandbox.webhook.noted()]
+
+
+def test_at_half_time_it_is_reminded_once_and_by_that_says_what_came_of_it(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=SIGNING, web=True) as there:
+        there.sandbox.webhook.switch(silent=True)
+        asked = told(there)
+        there.drive(timedelta(days=2, hours=11))
+        assert sent_notes(there) == []
+        there.drive(timedelta(hours=1))
+        assert sent_notes(there) == sent_notes(there) == ["reminder"]
+        assert state(there, asked) == (State.ACCEPTED, Rung.DELIVERED)
+        (row,) = there.rows(callback)
+        said = json.loads(row.body)
+        assert (row.source, said["type"], said["data"]) == (
+            "processors.signing",
+            "dpsync.request.reminder",
+            {
+                "request": asked.id,
+                "right": "erasure",
+                "told_at": f"{there.row(asked, 'signing').told_at:%Y-%m-%dT%H:%M:%SZ}",
+                "answer_by": there.row(asked, "signing").answer_by.astimezone(there.service.zone).date().isoformat(),
+            },
+        )
+        entries = [json.loads(one.body) for one in there.rows(t.entry)]
+        assert [(one["dest"], one["kind"], one["ref"]) for one in entries if one["event"] == "reminded"] == [
+            ("signing", "reminder", row.id)
+        ]
+        other = told(there, number=2)
+        there.sandbox.webhook.switch(silent=False)
+        heard(there)
+        there.drive(timedelta(days=2, hours=12))
+        assert sent_notes(there) == ["reminder", "reminder"]
+        assert state(there, other) == (State.DECLARED_DONE, Rung.CONFIRMED), "reminded, it says what came of it"
+        assert there.state(asked, "signing") is State.ESCALATED
+        there.drive(timedelta(days=4))
+        assert sent_notes(there) == ["reminder", "reminder"], "what it has answered is not owed"
+        there.sound()
+
+
+def test_it_hears_of_a_withdrawal_only_of_what_it_was_told_and_has_not_answered(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=SIGNING, web=True) as there:
+        box, dana = there.sandbox.webhook, Person("Dana Officer", "dana", "the wrong person")
+
+        def withdrawn(asked: Asked) -> None:
+            service, now = there.service, there.clock.now()
+            service.write(lambda unit: decide(unit, service.controller, asked.id, DecisionKind.WITHDRAW, dana, now))
+
+        box.switch(silent=True)
+        asked = told(there)
+        withdrawn(asked)
+        withdrawn(asked)
+        assert there.state(asked, "signing") is State.ACCEPTED, "only its own word says what became of it"
+        assert sent_notes(there) == ["withdrawn"]
+        unsent = there.ask(Right.ERASURE, "ada.2@example.org", id="crm-2")
+        withdrawn(unsent)
+        assert there.state(unsent, "signing") is State.WITHDRAWN
+        box.switch(silent=False)
+        heard(there)
+        done = told(there, number=3)
+        assert there.state(done, "signing") is State.DECLARED_DONE
+        withdrawn(done)
+        box.fault("reset_after_effect", method="POST", template="/webhook")
+        doubtful = told(there, number=4)
+        withdrawn(doubtful)
+        assert there.state(doubtful, "signing") is State.ESCALATED
+        assert sent_notes(there) == ["withdrawn", "withdrawn"]
+        assert [row.request_id for row in there.rows(callback)] == [asked.id, doubtful.id]
+        there.sound()
+
+
+@pytest.mark.parametrize("stopped", ["paused", "observe"])
+def test_nobody_is_reminded_while_nothing_may_be_sent(tmp_path: Path, stopped: str) -> None:
+    with installed(tmp_path, f"sqlite:///{tmp_path / 'dpsync.sqlite'}", processors=SIGNING, web=True) as there:
+        there.sandbox.webhook.switch(silent=True)
+        told(there)
+        there.clock.advance(3 * DAY)
+        if stopped == "observe":
+            there.restart(("[processors.signing]", '[safety]\nmode = "observe"\n[processors.signing]'))
+        else:
+            there.service.write(lambda unit: pause(unit.connection, {"signing"}))
+        assert sent_notes(there) == []
+        assert there.rows(callback) == []
 
 
 def test_a_section_without_the_secret_by_which_its_outcomes_come_in_is_refused(

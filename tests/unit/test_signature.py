@@ -10,7 +10,19 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from dpsync.errors import ConfigurationError, PayloadInvalid, SignatureInvalid, WebhookStale
-from dpsync.signature import PREFIX, PUBLISHED, UNFIT, Verifier, doubts, is_placeholder, sign, signed_headers
+from dpsync.signature import (
+    PREFIX,
+    PUBLISHED,
+    PUBLISHED_KEYS,
+    UNFIT,
+    Verifier,
+    checked_by,
+    doubts,
+    is_placeholder,
+    sign,
+    signed_headers,
+)
+from dpsync.signing_keys import is_signed, public_of, published, seed_of
 from tests.faults.counting import Counted
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -303,3 +315,137 @@ def test_each_secret_that_does_not_protect_is_named_with_its_place(
 def test_a_word_of_an_example_in_the_place_of_a_secret_is_known() -> None:
     assert is_placeholder("REPLACE-ME-with-your-own")
     assert not is_placeholder(base64.b64encode(bytes(range(32))).decode())
+
+
+# --- Ed25519 keys
+
+SEED = bytes(range(32))
+WHSK = "whsk_" + base64.b64encode(SEED).decode()
+WHPK = "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="  # of that seed, by RFC 8032
+WITH_ITS_PUBLIC = "whsk_" + base64.b64encode(SEED + base64.b64decode(WHPK[5:])).decode()
+OTHER_WHSK = "whsk_" + base64.b64encode(bytes(range(1, 33))).decode()
+PUBLIC_KEY = "is a public key, with which nobody can sign: here belongs the private one (whsk_)"
+PRIVATE_KEY = "is a private key, which nobody but its owner may know: here belongs the public one (whpk_)"
+
+
+def by_key(key: str = WHSK, **changed: str) -> dict[str, str]:
+    signed = signed_headers(key, "evt_1", NOW, BODY)
+    return signed | {f"webhook-{name}": value for name, value in changed.items()}
+
+
+def not_by_key(given: dict[str, str], body: bytes = BODY, now: datetime = NOW) -> SignatureInvalid:
+    with pytest.raises(SignatureInvalid, match=r"^the webhook is not signed$") as caught:
+        Verifier([WHPK], keys=True).verify(given, body, now)
+    return caught.value
+
+
+def test_the_vector_of_the_public_library_for_go_verifies() -> None:
+    """From libraries/go/webhook_asymmetric_test.go; its key is one that nobody may use."""
+    key = "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk="
+    expected = "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag=="
+    body, at = b'{"test": 2432232314}', datetime.fromtimestamp(1614265330, UTC)
+    assert sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body) == expected
+    given = signed_headers(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+    assert Verifier([checked_by(key)], keys=True).verify(given, body, at).id == "msg_p5jXN8AQM9LWM0D4loKWxJek"
+
+
+def test_what_a_private_key_signs_its_public_key_verifies_and_nothing_else() -> None:
+    event = Verifier([WHPK], keys=True).verify(by_key(), BODY, NOW)
+    assert (event.id, event.timestamp) == ("evt_1", NOW)
+    assert by_key(WITH_ITS_PUBLIC) == by_key()
+    not_by_key(by_key(OTHER_WHSK))
+    not_by_key(headers())
+    not_by_key(by_key(id="evt_2"))
+    not_by_key(by_key(timestamp=str(int(NOW.timestamp()) + 1)))
+    for body in (BODY + b" ", BODY[:-1], b""):
+        not_by_key(by_key(), body)
+    for seconds in (-301, 301):
+        assert isinstance(not_by_key(by_key(), now=NOW + timedelta(seconds=seconds)), WebhookStale)
+    for seconds in (-300, 300):
+        Verifier([WHPK], keys=True).verify(by_key(), BODY, NOW + timedelta(seconds=seconds))
+
+
+def test_a_signature_by_key_has_one_spelling_and_one_version() -> None:
+    good = by_key()["webhook-signature"]
+    raw = base64.b64decode(good.removeprefix("v1a,"))
+    bad = [good[:-1], good + "=", good[:-2], good.replace("v1a,", "v1,"), good.replace("v1a,", ""), "v1a,", good + "A"]
+    bad += ["v1a," + base64.b64encode(one).decode() for one in (raw[:-1], raw + b"0", b"", bytes(64))]
+    last = good[-3]
+    bad.append(good[:-3] + chr(ord(last) + 1) + "==")  # the same bytes, where the last digit holds bits of none
+    bad += ["v1a,ü" + good[5:], "v1a, " + good[4:], "v1a,v1a," + good[4:]]
+    for one in bad:
+        assert not is_signed(public_of(WHPK), one.encode(), b"evt_1.1795165200." + BODY), one
+    assert is_signed(public_of(WHPK), good.encode(), b"evt_1.1795165200." + BODY)
+
+
+def test_secrets_and_keys_stand_beside_each_other_while_one_takes_the_others_place() -> None:
+    both = " ".join((headers()["webhook-signature"], by_key()["webhook-signature"]))
+    for secrets in ([SECRET], [WHPK], [SECRET, WHPK], [OLD, WHPK], [WHPK, SECRET], [checked_by(OTHER_WHSK), WHPK]):
+        Verifier(secrets, keys=True).verify(headers(signature=both), BODY, NOW)
+    fifteen = " ".join(["v1a,A"] * 15)
+    Verifier([WHPK], keys=True).verify(by_key(signature=f"{fifteen} {by_key()['webhook-signature']}"), BODY, NOW)
+    not_by_key(by_key(signature=f"v1a,A {fifteen} {by_key()['webhook-signature']}"))
+
+
+def test_a_key_stands_only_where_it_belongs() -> None:
+    for secrets, keys, problem in (
+        ([WHPK], False, "does not begin with whsec_"),
+        ([WHSK], False, "does not begin with whsec_"),
+        ([WHSK], True, PRIVATE_KEY),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            Verifier(secrets, keys=keys)
+        assert [(one.key, one.problem) for one in caught.value.faults] == [("intake.secrets[0]", problem)]
+    with pytest.raises(ConfigurationError) as caught:
+        sign(WHPK, "evt_1", 1, BODY)
+    assert [one.problem for one in caught.value.faults] == [PUBLIC_KEY]
+
+
+@pytest.mark.parametrize(
+    ("key", "also", "problem"),
+    [
+        (WHPK, "whsk_", PUBLIC_KEY),
+        (WHSK, "whpk_", PRIVATE_KEY),
+        (WHSK, "", "does not begin with whsec_"),
+        ("whsk_%%", "whsk_", "is not base64 after whsk_"),
+        ("whpk_%%", "whpk_", "is not base64 after whpk_"),
+        ("whsk_" + WHPK[5:-1], "whsk_", "is not base64 after whsk_"),
+        (WHPK + "QUJD", "whpk_", "is not base64 after whpk_"),
+        *(
+            (
+                "whsk_" + base64.b64encode(raw).decode(),
+                "whsk_",
+                "must hold 32 bytes, or these and the public key that belongs to them",
+            )
+            for raw in (b"", SEED[:-1], SEED + b"0", SEED + bytes(32), SEED + base64.b64decode(WHPK[5:]) + b"0")
+        ),
+        *(
+            ("whpk_" + base64.b64encode(raw).decode(), "whpk_", "must hold 32 bytes")
+            for raw in (b"", bytes(31), bytes(33), bytes(64))
+        ),
+    ],
+)
+def test_a_misspelt_key_is_a_fault_that_does_not_repeat_it(key: str, also: str, problem: str) -> None:
+    found = doubts({3: key}, also)
+    assert [(one.key, one.problem, one.code) for one in found] == [("intake.secrets[3]", problem, UNFIT)]
+
+
+def test_a_key_that_is_published_or_given_twice_is_no_key() -> None:
+    examples = (
+        "whsk_V0VCSE9PS0FTWU1NRVRSSUNURVNUUFJJVkFURUtFWTE=",
+        "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=",
+        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
+    )
+    assert {checked_by(one) for one in examples} == PUBLISHED_KEYS
+    for one, also in (*((key, "whsk_") for key in examples), *((key, "whpk_") for key in PUBLISHED_KEYS)):
+        (found,) = doubts({0: one}, also)
+        assert found.problem == "a placeholder still stands there, which anybody can guess"
+    for pair, also in (((WHSK, WITH_ITS_PUBLIC), "whsk_"), ((WHPK, WHPK), "whpk_")):
+        (found,) = doubts(dict(enumerate(pair)), also)
+        assert (found.key, found.problem) == ("intake.secrets[1]", "is the same secret as intake.secrets[0]")
+    assert doubts({0: WHSK, 1: OTHER, 2: OTHER_WHSK}, "whsk_") == doubts({0: WHPK, 1: OTHER}, "whpk_") == []
+
+
+def test_who_checks_is_given_the_public_key_of_a_private_one_and_a_secret_as_it_is() -> None:
+    assert [checked_by(one) for one in (WHSK, WITH_ITS_PUBLIC, SECRET, WHPK)] == [WHPK, WHPK, SECRET, WHPK]
+    assert (seed_of(WHSK), published(SEED), public_of(WHPK)) == (SEED, WHPK, base64.b64decode(WHPK[5:]))

@@ -1,4 +1,5 @@
-"""What main databases are told: written in the transaction of the fact, and sent later, until it is taken.
+"""What main databases, and processors' own systems, are told: written in the transaction of the fact, and sent later,
+until it is taken.
 
 Here stands no name of a person. Whoever opted out at a processor must be named all the same: `named_in` says which
 request does so, and `running.callbacks` opens it when the message goes.
@@ -35,6 +36,9 @@ class CallbackKind(StrEnum):
     LATE = "dpsync.request.late"
     CONTRADICTED = "dpsync.request.contradicted"
     OBSERVED = "dpsync.opt_out.observed"
+    REMINDER = "dpsync.request.reminder"
+    """To a processor's own system, as the next one: it owes us what came of a request."""
+    WITHDRAWN = "dpsync.request.withdrawn"
 
 
 def note_closed(connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime) -> None:
@@ -103,7 +107,7 @@ def note_observed(
 
     `persons`: who bears the address. Where it is nobody's, or a family's, the address itself is named.
     """
-    data = {"request": request_id, "right": "opt_out", "processor": processor, "observed_at": _moment(observed_at)}
+    data = {"request": request_id, "right": "opt_out", "processor": processor, "observed_at": moment(observed_at)}
     for source in sorted(controller.callbacks - controller.platforms):
         named_in = _named_in(connection, source, persons) or request_id
         one = _Told(request_id, source, data, ())
@@ -136,7 +140,7 @@ def _told_of(connection: Connection, controller: Controller, *where: ColumnEleme
             "request": row.id,
             "event": row.event_id,
             "right": row.right,
-            "received_at": _moment(row.received_at),
+            "received_at": moment(row.received_at),
             "due_on": row.due_on,
         }
         yield _Told(row.id, row.source, data, parts.get(row.id, []))
@@ -147,7 +151,7 @@ def _parts(connection: Connection, request_ids: Sequence[str]) -> dict[str, list
     found: dict[str, list[dict[str, Any]]] = {}
     for row in connection.execute(select(*columns).where(_P.request_id.in_(request_ids)).order_by(_P.processor)):
         said = {"name": row.processor, "state": row.state, "proof": Rung(row.rung).name.lower()}
-        times = {"told_at": row.told_at and _moment(row.told_at), "done_at": row.done_at and _moment(row.done_at)}
+        times = {"told_at": row.told_at and moment(row.told_at), "done_at": row.done_at and moment(row.done_at)}
         found.setdefault(row.request_id, []).append(said | times)
     return found
 
@@ -155,11 +159,25 @@ def _parts(connection: Connection, request_ids: Sequence[str]) -> dict[str, list
 def _write(connection: Connection, one: _Told, kind: CallbackKind, now: datetime, named_in: str = "") -> None:
     data = {**one.data, "processors": one.processors} if one.processors else one.data
     # Written once: what goes out later, or again, must be what was so, to the byte.
-    body = json.dumps({"type": kind.value, "timestamp": _moment(now), "data": data})
-    values = {"source": one.source, "request_id": one.request_id, "kind": kind.value, "named_in": named_in}
+    body = json.dumps({"type": kind.value, "timestamp": moment(now), "data": data})
+    keep(connection, one.source, one.request_id, kind, body, now, named_in)
+
+
+def keep(
+    connection: Connection,
+    source: str,
+    request_id: str,
+    kind: CallbackKind,
+    body: str,
+    now: datetime,
+    named_in: str = "",
+) -> None:
+    """Have one message sent to whoever `source` is."""
+    values = {"source": source, "request_id": request_id, "kind": kind.value, "named_in": named_in}
     times = {"made_at": now, "due_at": now}
     connection.execute(insert(callback).values(id=f"cb-{secrets.token_hex(12)}", body=body, **values, **times))
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
+    """A time as a message has it."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -14,7 +14,7 @@ from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, Right, Role, State
-from dpsync.propagation import forgetting
+from dpsync.propagation import forgetting, notes
 from dpsync.propagation.approvals import BY_LINK, Approvals, approvals
 from dpsync.propagation.commitments import Author, Keyring, commit_key_if_kept, key_of, rows_said
 from dpsync.propagation.contacts import present
@@ -132,6 +132,8 @@ def decide(
     chosen = [row for row in rows if not processors or row.processor in processors]
     decision = Decision(kind, causes, code)
     decided = [_one(unit, controller, row, decision, person, now) for row in chosen]
+    if kind is DecisionKind.WITHDRAW:
+        notes.note_withdrawn(unit.connection, controller, [row.id for row in chosen], now)
     if kind is DecisionKind.RELEASE and not processors:  # it is about what is held: elsewhere it does not fail
         held = {row.processor for row in chosen if row.state == State.HELD}
         decided = [one for one in decided if one.processor in held or not one.refused] or decided

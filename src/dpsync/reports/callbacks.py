@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from dpsync.propagation.callbacks import CallbackKind
+from dpsync.propagation.notes import PREFIX
 from dpsync.reports.story import Chapter
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store.callback_tables import callback
@@ -17,6 +18,8 @@ _THAT = {
     CallbackKind.LATE: "the legal date is over",
     CallbackKind.CONTRADICTED: "a processor says done, and we looked and it is not",
     CallbackKind.OBSERVED: "the person opted out at a processor",
+    CallbackKind.REMINDER: "its outcome is owed",
+    CallbackKind.WITHDRAWN: "the request was withdrawn",
 }
 
 
@@ -24,7 +27,7 @@ def callbacks_of(connection: Connection, request_id: str) -> Iterator[Chapter]:
     """Each message about the request: when it was taken, or since when it waits and why."""
     c = callback.c
     for row in connection.execute(select(callback).where(c.request_id == request_id).order_by(c.ordinal)):
-        who = "the main database" + ("" if row.source == SIGNED_DOOR else f" ({row.source})")
+        who = _receiver(row.source)
         that = _THAT[CallbackKind(row.kind)]
         proofs = (f"webhook-id {row.id}",)
         if row.told_at is not None:
@@ -36,6 +39,12 @@ def callbacks_of(connection: Connection, request_id: str) -> Iterator[Chapter]:
             yield Chapter(row.dropped_at, "", told, proofs)
         else:
             yield Chapter(row.made_at, "", f"Our message to {who} that {that} was not taken yet{why}.", proofs)
+
+
+def _receiver(source: str) -> str:
+    if source.startswith(PREFIX):
+        return f"the processor ({source.removeprefix(PREFIX)})"
+    return "the main database" + ("" if source == SIGNED_DOOR else f" ({source})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +71,4 @@ def callback_lines(connection: Connection, begin: datetime, end: datetime) -> tu
         func.count().filter(c.dropped_at >= begin, c.dropped_at < end),
     )
     found = connection.execute(select(c.source, *numbers).group_by(c.source).order_by(c.source))
-    return tuple(CallbacksLine(*row) for row in found if any(row[1:]))
+    return tuple(CallbacksLine(*row) for row in found if any(row[1:]) and not row.source.startswith(PREFIX))

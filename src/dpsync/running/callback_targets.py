@@ -1,4 +1,4 @@
-"""The main databases that are told what became of their requests, and how each of them answers just now."""
+"""Who is told: main databases what became of their requests, and processors' own systems; how each answers just now."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, 
 
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
+from dpsync.propagation import notes
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
@@ -35,9 +36,10 @@ OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class CallbackTarget:
-    """One main database that is told. `private_host`: the host that may be inside our network, "" for none.
+    """Who is told: one main database, or processor.
 
-    `form`: a platform hears only how a request ended, in words of its own; `gateway_key`: of Transcend's own gateway.
+    `private_host`: the host that may be inside our network, "" for none. `form`: a platform hears only how a request
+    ended, in words of its own; `gateway_key`: of Transcend's own gateway.
     """
 
     source: str
@@ -76,8 +78,21 @@ def targets_of(there: Installation) -> Mapping[str, CallbackTarget]:
     return found
 
 
+def processors_of(there: Installation) -> Mapping[str, CallbackTarget]:
+    """The processors whose own system can be reminded, or told that a request was withdrawn."""
+    found = {notes.PREFIX + one.name: taker.notes_to() for one, taker in notes.takers(there.controller)}
+    return {source: CallbackTarget(source, to.url, to.secrets, to.private_host) for source, to in found.items()}
+
+
+def receiver(source: str) -> str:
+    """What one that is told is."""
+    return "processor" if source.startswith(notes.PREFIX) else "main database"
+
+
 def named(source: str, key: str) -> str:
     """The key path of a setting of a callback, from its own name or from that of its like at the signed door."""
+    if source.startswith(notes.PREFIX):
+        return f"{source}.{key.removeprefix('intake.')}"
     place = "intake" if source == SIGNED_DOOR else f"sources.{source}"
     return f"{place}.callback.{key.removeprefix('intake.')}"
 

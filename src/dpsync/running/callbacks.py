@@ -1,4 +1,5 @@
-"""Tells main databases what became of their requests: sends what waits, in order, until it is taken.
+"""Tells main databases what became of their requests, and processors what they owe: sends what waits, in order, until
+it is taken.
 
 Told twice after a crash is possible, told never is not; the id of a message is the same each time (Standard Webhooks,
 spec/standard-webhooks.md). Only an answer of the 200s is a yes. A no to one message puts off that message, and what
@@ -19,13 +20,25 @@ from dpsync.connector_services import NoAnswer
 from dpsync.errors import KeyProblem
 from dpsync.http import HttpClient, retry_after
 from dpsync.installation import Installation
-from dpsync.propagation import callbacks, platform_jobs
+from dpsync.ledger import entry
+from dpsync.ledger.entry import EntryKind
+from dpsync.propagation import callbacks, notes, platform_jobs
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.running import callback_messages, callback_targets
 from dpsync.running.callback_messages import OutgoingCall, message_of
-from dpsync.running.callback_targets import LONGEST_WAIT, OPEN, CallbackBacklog, CallbackTarget, named, targets_of
+from dpsync.running.callback_targets import (
+    LONGEST_WAIT,
+    OPEN,
+    CallbackBacklog,
+    CallbackTarget,
+    named,
+    processors_of,
+    receiver,
+    targets_of,
+)
 from dpsync.store.callback_tables import callback
+from dpsync.store.writer import Unit
 from dpsync.urls import is_public
 
 LONGEST = 15.0
@@ -51,17 +64,21 @@ _C = callback.c
 
 
 def tell_of_what_nobody_does(there: Installation, now: datetime) -> None:
-    """Write down for the main databases which of their requests are late, and which were exempt when they came."""
+    """Write down for the main databases which of their requests are late, and which were exempt when they came; and for
+    the processors which outcomes they owe.
+    """
     controller = there.controller
     if late := there.read(lambda connection: callbacks.late(connection, controller, now)):
         there.write(lambda unit: callbacks.note_late(unit.connection, controller, late, now))
     if closed := there.read(lambda connection: callbacks.closed_from_the_beginning(connection, controller, now)):
         there.write(lambda unit: callbacks.note_closed_from_the_beginning(unit.connection, controller, closed, now))
+    if owed := there.read(lambda connection: notes.unreminded(connection, controller, now)):
+        there.write(lambda unit: notes.note_reminders(unit.connection, controller, owed, now))
 
 
 def send_due(there: Installation, now: datetime, *, longest: float = LONGEST) -> None:
     """Send what is due, as far as that can be done in a minute, and tell the operator of what waits for too long."""
-    targets = targets_of(there)
+    targets = {**targets_of(there), **processors_of(there)}
     if _due(there, targets, now):
         _send_all(there, targets, longest)
     _tell_of_overdue(there, targets, now)
@@ -93,6 +110,7 @@ def _due(there: Installation, targets: Mapping[str, CallbackTarget], now: dateti
 
     def look(connection: Connection) -> Sequence[Row[Any]]:
         called = targets.keys() - callback_targets.quiet(connection, there.keys, targets, now)
+        called -= notes.quiet(connection, there.controller)
         due = (_C.due_at <= now) | (_C.due_at > now + LONGEST_WAIT)
         wanted = select(callback).where(OPEN, due, ~_HAS_ONE_BEFORE, _C.source.in_(called))
         return connection.execute(wanted.order_by(_C.ordinal).limit(_AT_ONCE)).all()
@@ -114,7 +132,7 @@ def _send(there: Installation, target: CallbackTarget, http: HttpClient, row: Ro
             break  # all of them go again
     if answer is None:
         return None
-    there.write(lambda unit: _settle(unit.connection, there, target, row, answer))
+    there.write(lambda unit: _settle(unit, there, target, row, answer))
     return answer
 
 
@@ -171,11 +189,9 @@ def _claimed(
     return message
 
 
-def _settle(
-    connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], answer: Reply | NoAnswer
-) -> None:
+def _settle(unit: Unit, there: Installation, target: CallbackTarget, row: Row[Any], answer: Reply | NoAnswer) -> None:
     """Write down what came of one attempt."""
-    now, status = there.clock.now(), _status(answer)
+    connection, now, status = unit.connection, there.clock.now(), _status(answer)
     said = answer.reason if isinstance(answer, NoAnswer) else f"answered {status}"
     closed = _is_closed(target, answer)
     if _is_about_all(answer):
@@ -188,6 +204,7 @@ def _settle(
     callback_targets.is_well(connection, target.source)
     if _is_yes(answer) or closed:
         _note(connection, row, told_at=now, said=said if closed else "")
+        _prove(unit, row, now)
         if target.is_platform:
             platform_jobs.drop(connection, row.request_id)
     elif now - row.made_at >= GIVEN_UP_AFTER and row.attempts + 1 >= _TRIED_AT_LEAST:
@@ -196,16 +213,25 @@ def _settle(
         _note(connection, row, due_at=now + delay(row.attempts + 1, jitter()), said=said)
 
 
+def _prove(unit: Unit, row: Row[Any], now: datetime) -> None:
+    """That a processor was reminded, or told of a withdrawal, is a fact that it might deny: the ledger keeps it."""
+    if row.source.startswith(notes.PREFIX):
+        dest, kind = row.source.removeprefix(notes.PREFIX), row.kind.rpartition(".")[2]
+        said = {"req": row.request_id, "dest": dest, "kind": kind, "ref": row.id}
+        unit.append(row.request_id, entry.encode(EntryKind.REMINDED, now, **said))
+
+
 def _give_up(connection: Connection, there: Installation, row: Row[Any], now: datetime, said: str) -> None:
     """Send this one no more, and tell the operator; what comes after it about the same request goes."""
     _note(connection, row, dropped_at=now, said=said)
     text = f"{row.request_id}: {row.kind} for {row.source}, {said}: `dpsync dossier {row.request_id}`"
+    whom = receiver(row.source)
     raise_alert(
         connection,
         cause=AlertCause.CALLBACK_GIVEN_UP,
         role="operator",
-        subject="dpsync has given up telling a main database something",
-        body="Enter there by hand what the message was to say. Where the main database said no to it, correct that, "
+        subject="dpsync has given up telling a main database or processor something",
+        body=f"Enter there by hand what the message was to say. Where the {whom} said no to it, correct that, "
         "and `dpsync resume` sends it again.",
         now=now,
         zone=there.zone,
@@ -218,13 +244,13 @@ _STOPPED = (
     "address in the settings. If it takes messages at the same address again: `dpsync resume`"
 )
 _REFUSED = (
-    "It answered 401 or 403. Compare the secrets of the setting `callback` with its own. dpsync keeps what it has yet "
+    "It answered 401 or 403. Compare the secrets of that setting with its own. dpsync keeps what it has yet "
     "to hear, and tries again by itself."
 )
 _ALERTS = {
-    410: (AlertCause.CALLBACK_GONE, "A main database takes no more messages from dpsync", _STOPPED),
-    401: (AlertCause.CALLBACK_REFUSED, "A main database refuses what dpsync signs", _REFUSED),
-    403: (AlertCause.CALLBACK_REFUSED, "A main database refuses what dpsync signs", _REFUSED),
+    410: (AlertCause.CALLBACK_GONE, "A main database or processor takes no more messages from dpsync", _STOPPED),
+    401: (AlertCause.CALLBACK_REFUSED, "A main database or processor refuses what dpsync signs", _REFUSED),
+    403: (AlertCause.CALLBACK_REFUSED, "A main database or processor refuses what dpsync signs", _REFUSED),
 }
 
 
@@ -260,7 +286,7 @@ def _tell_of_overdue(there: Installation, targets: Mapping[str, CallbackTarget],
         there.tell(
             cause=AlertCause.CALLBACK_OVERDUE,
             role="operator",
-            subject="A main database does not take what it should hear",
+            subject="A main database or processor does not take what it should hear",
             body="It took none of this for more than a day. dpsync tries again by itself. `dpsync check` shows more.",
             now=now,
             concerns=[Concern(one.source, f"{named(one.source, 'url')}: {one.said}") for one in found],

@@ -4,20 +4,16 @@ Written from the specification (standard-webhooks/standard-webhooks, spec/standa
 ours.
 """
 
-import base64
-import binascii
-import hmac
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-TOLERANCE = 300
-"""Seconds that a message may be old, or ahead."""
+from dpsync.sandbox.signing import verifies
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +68,6 @@ class MainDatabase:
             status, more = 401, {}
         self.heard.append(MessageIn(headers, body, status))
         return status, more
-
-
-def verifies(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether one of the signatures is by one of the secrets, and of this time."""
-    stamp = headers.get("webhook-timestamp", "")
-    if not stamp.isdecimal() or abs(now - int(stamp)) > TOLERANCE:
-        return False
-    signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
-    offered = headers.get("webhook-signature", "").split(" ")
-    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
-    made = [f"v1,{binascii.b2a_base64(hmac.digest(key, signed, 'sha256'), newline=False).decode()}" for key in keys]
-    return any(hmac.compare_digest(one, other) for one in made for other in offered)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ declared, never verified. What its messages and ours look like stands in docs/pr
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import ClassVar, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -19,21 +21,28 @@ from dpsync.connector import (
     CannotTell,
     Capability,
     Finding,
+    HandOver,
     Instruction,
     Kit,
     Means,
+    NotesTo,
     NotIdentifiable,
     Outcome,
+    Recipient,
     Reported,
     ReportedOutcome,
     ReportsOutcomes,
+    Retryable,
+    TakesNotes,
 )
 from dpsync.connectors.webhook import message
 from dpsync.connectors.webhook.calls import ERRORS, Calls, WebhookSettings
+from dpsync.connectors.webhook.message import Dispatch
 from dpsync.errors import ConfigurationError, Fault, PayloadInvalid
 from dpsync.model import Right
-from dpsync.signature import Verifier, doubts
-from dpsync.urls import may_be_called
+from dpsync.signature import Verifier, checked_by, doubts
+from dpsync.signing_keys import PRIVATE, PUBLIC
+from dpsync.urls import is_loopback, may_be_called
 from dpsync.vendor.connector import HttpConnector
 from dpsync.vendor.deliveries import part
 from dpsync.vendor.errors import Ended
@@ -41,6 +50,10 @@ from dpsync.vendor.outcomes import together
 
 OUTCOME: Final = "dpsync.request.outcome"
 LONGEST_REMARK: Final = 2000
+BY_LETTER_AFTER: Final = timedelta(days=3)
+"""How long a message that nobody takes is tried: as long as the specification proposes."""
+
+TASK: Final = "Its webhook took no message for three days, so that it is asked by letter."
 _REFERENCE: Final = re.compile(r"([A-Za-z0-9-]{1,64})\.([1-9][0-9]{0,8})\.[0-9a-f]{16}")
 _EFFECTS: Final = MappingProxyType(
     {
@@ -53,7 +66,7 @@ _EFFECTS: Final = MappingProxyType(
 )
 
 
-class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
+class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]):
     """Sends one signed message for each request, and takes the processor's signed outcome of it in."""
 
     name: ClassVar[str] = "webhook"
@@ -67,7 +80,8 @@ class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
                 means=Means.API,
                 effect=f"{effect} It says later, by a signed message, what it did.",
                 limits="We have only the processor's word: nothing can be read back. That it took the message (2xx) "
-                "counts as told, never as done, and silence never counts as a yes.",
+                "counts as told, never as done, and silence never counts as a yes. If it takes no message for three "
+                "days, its contact is asked by letter.",
                 verified_by="",
                 source="Standard Webhooks specification (standard-webhooks/standard-webhooks), read in November 2026; "
                 "docs/processor-webhook.md",
@@ -79,15 +93,15 @@ class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
 
     def __init__(self, settings: WebhookSettings, kit: Kit) -> None:
         super().__init__(settings, kit)
-        faults = [*_unfit("secrets", settings.secrets), *_unfit("answer_secrets", settings.answer_secrets)]
-        shared = {one.get_secret_value() for one in settings.secrets}
-        if any(one.get_secret_value() in shared for one in settings.answer_secrets):
+        faults = _unfit("secrets", settings.secrets, PRIVATE)
+        faults += _unfit("answer_secrets", settings.answer_secrets, PUBLIC)
+        if not faults and not _theirs(settings).isdisjoint(_ours(settings)):
             faults.append(Fault("answer_secrets", "is one of `secrets`: the processor signs with one of its own"))
         if not may_be_called(self.base, rehearsal=kit.rehearsal):
             faults.append(Fault("url", "must begin with https:// outside a rehearsal"))
         if faults:
             raise ConfigurationError(faults)
-        self._verifier = Verifier([one.get_secret_value() for one in settings.answer_secrets])
+        self._verifier = Verifier(sorted(_theirs(settings)), keys=True)
 
     @property
     def base(self) -> str:
@@ -118,9 +132,23 @@ class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
         try:
             calls.deliver(telling.reference, message.body(telling, said))
         except Ended as end:
-            return together([end.outcome], calls.kept)
+            return self._tried(together([end.outcome], calls.kept), telling)
         message.note_taken(self._kit.shelf, instruction, telling)
         return Accepted(evidence=calls.kept, heard=False)
+
+    def _tried(self, outcome: Outcome, telling: Dispatch) -> Outcome:
+        """A yes is waited for as long as `BY_LETTER_AFTER`; a no is one at once."""
+        given_up = self._kit.clock.now() - telling.since >= BY_LETTER_AFTER
+        if isinstance(outcome, Retryable) and given_up:
+            return HandOver(to=Recipient.PROCESSOR, task=TASK, evidence=outcome.evidence)
+        return outcome
+
+    def notes_to(self) -> NotesTo:
+        """The same address as for the messages, with the same signatures."""
+        signed = tuple(one.get_secret_value() for one in self._settings.secrets)
+        host = urlsplit(self.base).hostname or ""
+        private = self._settings.private_host or (host if self._kit.rehearsal and is_loopback(host) else "")
+        return NotesTo(self.base, signed, private.lower())
 
     def verify(self, instruction: Instruction) -> Finding:
         """Always `CannotTell`, without a call: only the processor can say."""
@@ -154,6 +182,14 @@ class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
         return found[1], number < last.number
 
 
-def _unfit(key: str, secrets: tuple[SecretStr, ...]) -> list[Fault]:
-    found = doubts({number: one.get_secret_value() for number, one in enumerate(secrets)})
+def _ours(settings: WebhookSettings) -> set[str]:
+    return {checked_by(one.get_secret_value()) for one in settings.secrets}
+
+
+def _theirs(settings: WebhookSettings) -> set[str]:
+    return {one.get_secret_value() for one in settings.answer_secrets}
+
+
+def _unfit(key: str, secrets: tuple[SecretStr, ...], also: str) -> list[Fault]:
+    found = doubts({number: one.get_secret_value() for number, one in enumerate(secrets)}, also)
     return [Fault(one.key.replace("intake.secrets", key), one.problem.replace("intake.secrets", key)) for one in found]

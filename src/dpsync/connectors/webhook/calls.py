@@ -34,9 +34,10 @@ ERRORS: Final[tuple[Error, ...]] = (
 
 
 class WebhookSettings(VendorSettings):
-    """`url`: where the processor takes our messages in. `secrets`: what dpsync signs with, two during a change.
-    `answer_secrets`: what the processor signs its outcomes with. `private_host`: the host of `url` once more, if it is
-    inside your own network. `own_ids`: under which name in `references` its own ids of a person come.
+    """`url`: where the processor takes our messages in. `secrets`: what dpsync signs with, two during a change:
+    `whsec_`, or a private key (`whsk_`). `answer_secrets`: what the processor's outcomes are checked with: `whsec_`, or
+    its public key (`whpk_`). `private_host`: the host of `url` once more, if it is inside your own network. `own_ids`:
+    under which name in `references` its own ids of a person come.
     """
 
     url: WebAddress = Field(repr=False)

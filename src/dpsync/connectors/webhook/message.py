@@ -36,6 +36,11 @@ class Dispatch:
         """By which the processor answers, and by which it knows a repetition."""
         return f"{self.request}.{self.number}.{self.mark}"
 
+    @property
+    def since(self) -> datetime:
+        """When it was to go for the first time."""
+        return datetime.fromisoformat(self.begun_at)
+
 
 def last(shelf: Shelf, request: str) -> Dispatch | None:
     """The last telling of a request, None where there was none."""

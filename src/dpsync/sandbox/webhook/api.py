@@ -5,9 +5,6 @@ outcome goes again is each processor's own: here whenever its clock ticks, until
 """
 
 import asyncio
-import base64
-import binascii
-import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,13 +12,14 @@ from dataclasses import dataclass, field
 from dpsync.sandbox import asked
 from dpsync.sandbox.api import Api
 from dpsync.sandbox.asked import Answer, Change, Json, Table, folded
-from dpsync.sandbox.main_database import verifies
 from dpsync.sandbox.posting import Sent, post
 from dpsync.sandbox.routes import compiled
+from dpsync.sandbox.signing import signature, verifies
 from dpsync.sandbox.vendor import Refusal
 from dpsync.sandbox.webhook.filling import SeedPerson, WebhookActs, WebhookSection, WebhookSwitches
 
 PING, CREATED, OUTCOME = "dpsync.ping", "dpsync.request.created", "dpsync.request.outcome"
+REMINDER, WITHDRAWN = "dpsync.request.reminder", "dpsync.request.withdrawn"
 
 
 @dataclass(slots=True)
@@ -61,10 +59,13 @@ class Outgoing:
 
 @dataclass(slots=True)
 class House:
-    """What it holds. `done`: the messages that it carried out, by their id."""
+    """What it holds. `done`: the messages that it carried out, by their id. `noted`: the id and type of each message
+    about an earlier one.
+    """
 
     people: list[Member] = field(default_factory=list)
     done: dict[str, Owed] = field(default_factory=dict)
+    noted: dict[str, str] = field(default_factory=dict)
 
 
 class Message(asked.Asked[House, WebhookSwitches]):
@@ -91,11 +92,16 @@ class Message(asked.Asked[House, WebhookSwitches]):
 
 def take(message: Message) -> Answer:
     """One message: done at once, and once for its id."""
-    if message.body.get("type") == PING:
+    kind, name = message.body.get("type"), message.request.headers["webhook-id"]
+    if kind == PING:
         return Answer(204)
-    if message.body.get("type") != CREATED:
+    if kind in {REMINDER, WITHDRAWN}:
+        if not isinstance(message.data.get("request"), str):
+            raise Refusal(422, "data.request is missing")
+        message.held.noted[name] = str(kind)
+        return Answer(204)
+    if kind != CREATED:
         raise Refusal(422, "type is not known")
-    name = message.request.headers["webhook-id"]
     if name in message.held.done:
         return Answer(200, {})
     changes = list(carry_out(message))
@@ -166,6 +172,7 @@ class Webhook(Api[Message]):
         """Empties everything but the secrets, and where outcomes go."""
         self.held.people.clear()
         self.held.done.clear()
+        self.held.noted.clear()
         self.owed.clear()
         self.forget_counts()
 
@@ -183,12 +190,9 @@ class Webhook(Api[Message]):
             said["detail"] = outcome.detail
         body = json.dumps({"type": OUTCOME, "timestamp": f"{self.now():%Y-%m-%dT%H:%M:%SZ}", "data": said}).encode()
         stamp = int(self.now().timestamp())
-        key = base64.b64decode((self.switches.signs_with or self.own_secret).removeprefix("whsec_"))
-        signed = binascii.b2a_base64(
-            hmac.digest(key, f"{outcome.id}.{stamp}.".encode() + body, "sha256"), newline=False
-        )
+        signed = f"{outcome.id}.{stamp}.".encode() + body
         headers = {"webhook-id": outcome.id, "webhook-timestamp": str(stamp), "content-type": "application/json"}
-        headers["webhook-signature"] = f"v1,{signed.decode()}"
+        headers["webhook-signature"] = signature(self.switches.signs_with or self.own_secret, signed)
         status = await asyncio.to_thread(post, self.answers_to, body, headers)
         self.webhooks.deliveries.append(Outgoing(outcome.id, said["outcome"], status))
         if not 200 <= status < 300:
@@ -206,10 +210,14 @@ class Webhook(Api[Message]):
             raise Refusal(401, "the signature is not right")
 
     def done(self, asked: Message, answer: Answer) -> None:
-        """Counts it, and sends its outcome."""
+        """Counts it, and sends its outcome; a reminder has it send the last one once more."""
         Api.done(self, asked, answer)
         outcome = self.held.done.get(asked.request.headers.get("webhook-id", ""))
         known = {one.id for one in self.webhooks.deliveries} | {one.id for one in self.owed}
+        if asked.body.get("type") == REMINDER:
+            about = f"{asked.data.get('request')}."
+            outcome = next((one for name, one in reversed(self.held.done.items()) if name.startswith(about)), None)
+            known = set()
         if outcome is None or outcome.id in known or self.switches.silent:
             return
         if self.answers_to:

@@ -24,3 +24,7 @@ class WebhookHandle(Handle[Webhook]):
     def statuses(self) -> list[int]:
         """What each attempt to send an outcome was answered with."""
         return self.there(lambda vendor: [one.status for one in vendor.webhooks.deliveries])
+
+    def noted(self) -> list[str]:
+        """The types of the messages about earlier ones, each message once."""
+        return self.there(lambda vendor: [*vendor.held.noted.values()])
