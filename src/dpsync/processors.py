@@ -18,6 +18,7 @@ from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Secret, Settings
+from dpsync.settings.opendsr import source_of
 from dpsync.settings.sections import WEEKDAYS
 from dpsync.urls import may_be_called
 
@@ -34,7 +35,8 @@ def controller_of(
         options = configuration.connector_section(kind.Settings, name, section, environ, folder)
         return _connected(name, kind, options, kit(name))
 
-    processors = _processors(settings, connector)
+    processors, opendsr = _processors(settings, connector), settings.opendsr
+    callers = frozenset(map(source_of, opendsr.controllers if opendsr else ()))
     c, safety, notice = settings.controller, settings.safety, _kind("notice", "notice")
     return Controller(
         name=c.name,
@@ -51,8 +53,10 @@ def controller_of(
         asked=roles_asked(settings),
         rehearsal=c.rehearsal,
         watch_letters=c.watch_letters,
-        callbacks=frozenset(settings.callbacks),
-        platforms=frozenset(name for name, one in settings.callbacks.items() if one.is_platform),
+        callbacks=callers.union(settings.callbacks),
+        platforms=callers.union(name for name, one in settings.callbacks.items() if one.is_platform),
+        opendsr=callers,
+        main_database=opendsr.main_database if opendsr else "",
         passphrases=passphrases_of(settings),
     )
 

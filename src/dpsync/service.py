@@ -19,6 +19,7 @@ from dpsync.intake.later_outcomes import LaterOutcomes
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.limits import serve_config
 from dpsync.intake.observed import Observed
+from dpsync.intake.opendsr.service import OpenDsr
 from dpsync.intake.page_links import PageLinks
 from dpsync.intake.person_letter_links import PersonLetterLinks
 from dpsync.intake.receiver import Receiver
@@ -66,6 +67,7 @@ def worker_of(there: Installation) -> Worker:
 def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver:
     """What stands behind the doors of this installation. Raises `ConfigurationError`."""
     secrets = [secret.get_secret_value() for secret in there.settings.intake.secrets]
+    handing_over = there.settings.opendsr
     return Receiver(
         clock=there.clock,
         verifier=Verifier(secrets),
@@ -88,6 +90,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         pages=PageLinks(there) if there.controller.asked else None,
         cases=CaseLinks(there) if there.controller.asked else None,
         person_letters=PersonLetterLinks(there) if there.controller.asked else None,
+        opendsr=OpenDsr(there, handing_over) if handing_over else None,
     )
 
 

@@ -1,9 +1,11 @@
 """Which addresses of the network are ever called."""
 
 import ipaddress
+import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+_PLAIN = re.compile(r"[!-~]{1,4096}")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _ODD = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 """What Python calls public, and leads inside: addresses of version 4 written as 6, and a network's own translation."""
@@ -36,6 +38,13 @@ def may_be_called(url: str, *, rehearsal: bool) -> bool:
     except ValueError:
         return False
     return _may_be_reached(parts.scheme, parts.netloc, rehearsal)
+
+
+def is_at(url: str, configured: str, *, rehearsal: bool) -> bool:
+    """Whether an address in a message is at the very host and port that the settings name: any other is an attack."""
+    # Two readers of a URL take a line break or a backslash for different things.
+    plain = bool(_PLAIN.fullmatch(url)) and "\\" not in url
+    return plain and may_be_called(url, rehearsal=rehearsal) and urlsplit(url)[:2] == urlsplit(configured)[:2]
 
 
 @lru_cache(maxsize=256)

@@ -249,3 +249,16 @@ def test_the_ledger_is_told_the_ground_and_how_the_person_was_told_of_a_lifting(
     hows = [(one["how"], commitment(keys[one["req"]].commit_key, "by letter")) for one in told if "how" in one]
     assert grounds == ["21(2)"]
     assert [said for said, _ in hows] == [right for _, right in hows] != []
+
+
+def test_our_own_main_database_hears_of_nothing_but_what_others_hand_over(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"))
+    world.controller = replace(world.controller, main_database="beta", opendsr=frozenset({"opendsr:shop"}))
+    own = asked(world, "e1", Right.ERASURE, "1", "ada@example.org")
+    theirs = replace(asked(world, "e2", Right.ERASURE, "2", "ben@example.org"), source="opendsr:shop")
+    received(world, [own, theirs], together=True)
+    rows = {row.event_id: row for row in world.rows(t.request)}
+    assert (rows["e1"].processors, rows["e2"].processors) == ("alpha", "alpha\nbeta")
+    told = {(row.request_id, row.processor) for row in world.rows(t.propagation)}
+    assert told == {(rows["e1"].id, "alpha"), (rows["e2"].id, "alpha"), (rows["e2"].id, "beta")}
+    assert faults(world) == []

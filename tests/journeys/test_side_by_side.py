@@ -6,7 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ from sqlalchemy import event, func, insert, select, update
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import raise_alert
 from dpsync.connector import Applied, AsAsked, CannotTell, NothingHeld
-from dpsync.errors import EventConflict
+from dpsync.errors import DecisionRefused, EventConflict
 from dpsync.intake.answers import Received
+from dpsync.intake.opendsr.service import cancel
+from dpsync.intake.reception import Reception
 from dpsync.intake.side_by_side import SideBySide
 from dpsync.journal import Stretch
 from dpsync.journal_comparison import compared, still_all
 from dpsync.ledger.comparison import differences
-from dpsync.model import Cause, Request, Right, State, Subject
+from dpsync.model import DONE_STATES, Cause, Request, Right, State, Subject
 from dpsync.propagation.engine.attempts import Attempts, Begun
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.queue.tasks import due_tasks
@@ -82,6 +86,38 @@ def sound(world: World) -> bool:
         assert differences(connection, world.keys) == ()
     assert faults(world) == []
     return world.ledger_problems() == ()
+
+
+@pytest.mark.parametrize("attempt_first", [True, False])
+def test_a_request_of_opendsr_is_cancelled_or_begun_and_never_both(
+    world: World, other: World, *, attempt_first: bool
+) -> None:
+    source, uuid = "opendsr:shop", "a7551968-d5d6-44b2-9831-815ac9017798"
+    for one in (world, other):
+        one.controller = replace(one.controller, opendsr=frozenset({source}), callbacks=frozenset({source}))
+    world.drive()  # what came first is out of the way
+    request = Request(source, uuid, Right.ERASURE, Subject(email=ADA), received_at=START)
+    kept = Reception(world.controller, world.writer).submit(request, b"", world.clock.now()).result(60)
+    cancelling = partial(cancel, controller=other.controller, source=source, subject_request_id=uuid, now=START)
+    if not attempt_first:
+        other.writer.submit(cancelling).result(60)
+        world.drive()
+        begun = {row.propagation_id for row in world.rows(t.attempt)}
+        assert (world.row(kept).id in begun, world.state(kept)) == (False, State.WITHDRAWN)
+        return
+    stop = AtTurn(world)
+    with ThreadPoolExecutor(1) as pool:
+        driving = pool.submit(world.drive)
+        assert stop.reached.wait(60)
+        late = other.writer.submit(cancelling)
+        threading.Event().wait(BRIEFLY)
+        assert not late.done(), "it waits for whoever is beginning"
+        stop.go.set()
+        with pytest.raises(DecisionRefused):
+            late.result(60)
+        driving.result(60)
+    assert world.state(kept) in DONE_STATES
+    assert world.rows(t.withdrawal) == []
 
 
 # --- who is received

@@ -501,7 +501,7 @@ def test_the_example_loads_as_it_is_and_with_every_line_in_force(tmp_path: Path,
         text = text.replace('regime = "uk"', 'regime = "eu"')
     file.write_text(text, encoding="utf-8")
     settings = configuration.load(file, _environment(text))
-    assert set(settings.processors) == {"newsletter", "web-agency"}
+    assert set(settings.processors) == {"newsletter", "web-agency", "own-database"}
     jsonschema.validate(tomllib.loads(text), configuration.schema())
 
 

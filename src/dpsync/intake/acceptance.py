@@ -142,7 +142,7 @@ def _request_row(controller: Controller, draft: Draft, used: Mapping[str, str]) 
         "letter_by": dates.letter_by.isoformat(),
         "due_at": dates.due_at,
         "clock_rule": dates.rule,
-        "processors": "\n".join(sorted(controller.processors)),
+        "processors": "\n".join(sorted(initial.processor.name for initial in draft.initial_states)),
         "sealed": draft.key.seal(serialization.to_bytes(request), draft.request_id.encode()),
         "wrapped_key": controller.keys.wrap(draft.key, draft.request_id, month),
         "key_month": month,

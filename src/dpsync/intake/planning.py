@@ -129,7 +129,7 @@ def _foresee(
     stopped = {row.id: row.stopped for row in connection.execute(_STOPPED)}
     today = now.astimezone(controller.zone).date()
     found = []
-    for processor in controller.processors.values():
+    for processor in controller.told_of(request.source):
         counted = used.get(processor.account, 0)
         around = Surroundings(who.shared, restricted, counted, processor.name in known)
         initial = initial_state(request, processor, around, controller.safety, today)

@@ -12,6 +12,7 @@ from dpsync.intake.inbound import Listeners
 from dpsync.intake.later_outcomes import LaterOutcomes
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.observed import Observed
+from dpsync.intake.opendsr.service import OpenDsr
 from dpsync.intake.page_links import PageLinks
 from dpsync.intake.person_letter_links import PersonLetterLinks
 from dpsync.intake.reception import Reception
@@ -38,7 +39,7 @@ class Receiver:
     `pages` and of a case to `cases`, that of a letter to a person to `person_letters`, all None where such links are
     off. What comes from a main database with a shape of its own is understood by one of `sources` and goes to
     `source_reception`. What is refused at any door is counted in `refusals`, and what such a main database sends in
-    `source_messages`.
+    `source_messages`. Who hands over by OpenDSR goes to `opendsr`, None where nobody does.
 
     `controller` is who asks, as the pages name it. `passphrases`: the roles, as they name them, that type a passphrase.
     """
@@ -64,3 +65,4 @@ class Receiver:
     pages: PageLinks | None = None
     cases: CaseLinks | None = None
     person_letters: PersonLetterLinks | None = None
+    opendsr: OpenDsr | None = None

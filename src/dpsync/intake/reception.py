@@ -179,7 +179,7 @@ def _draft(
     restricted = restriction_in_force(history, who.person)
     today = asked.now.astimezone(controller.zone).date()
     initial_states = []
-    for processor in controller.processors.values():
+    for processor in controller.told_of(request.source):
         around = Surroundings(
             shared_address=who.shared,
             restricted=restricted,

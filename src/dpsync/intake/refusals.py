@@ -21,6 +21,7 @@ from dpsync.alerts import Concern, raise_alert, renewed, told_of
 from dpsync.intake.counting import Counting
 from dpsync.intake.sources.rules import FOR_PEOPLE
 from dpsync.propagation.controller import Controller
+from dpsync.settings.opendsr import PREFIX
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
@@ -56,6 +57,10 @@ _FOR_PEOPLE = (
 _FROM_AN_OUTBOX = (
     "Rows in the outbox of your own main database, marked `refused` there, with the reason: correct the mapping, and "
     "set their state to `new` again. Nobody acts on them before, while their legal dates run on."
+)
+_BY_OPENDSR = (
+    "Handed over by a controller, which heard why dpsync does not take it. Nobody acts on it unless that controller "
+    "corrects it and sends it again under a new id: ask there, if nothing comes."
 )
 _FROM_A_PROCESSOR = "Sent by a processor: dpsync does not know what it wanted to report."
 CODE = "DP-322"
@@ -210,6 +215,8 @@ def _why(row: Row[Any]) -> str:
         return _FOR_PEOPLE
     if _is_signed_door(row.source) and row.source.endswith(_OUTBOX):
         return _FROM_AN_OUTBOX
+    if row.source.startswith(mapped_door(PREFIX)):
+        return _BY_OPENDSR
     return _FROM_US if _is_signed_door(row.source) else _FROM_A_PROCESSOR
 
 

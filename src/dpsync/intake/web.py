@@ -31,6 +31,7 @@ from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.astray import Astray, broken_off
 from dpsync.intake.commits import COMMIT_SECONDS, MOST_WAITING, Commits
 from dpsync.intake.deliveries import Deliveries
+from dpsync.intake.opendsr.door import OpenDsrDoor
 from dpsync.intake.pages import Pages
 from dpsync.intake.payload import TestMessage, Withdrawal, parse
 from dpsync.intake.receiver import Receiver
@@ -71,6 +72,7 @@ def create_app(
             Route("/pages/{token}/{request}", _guarded(pages.linked.endpoint, pages), methods=["GET"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(signed.readyz), methods=["GET"]),
+            *(OpenDsrDoor(receiver, commits, receiver.opendsr).routes() if receiver.opendsr else ()),
         ],
         middleware=[Middleware(Astray, receiver=receiver, note=commits.of_refusal)],
     )

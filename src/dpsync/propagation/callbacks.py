@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select
 
-from dpsync.model import DONE_STATES, Rung
+from dpsync.model import DONE_STATES, Rung, State
+from dpsync.opendsr_protocol import VERSION, RequestStatus, written
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.platform_jobs import has_job, nothing_held, request_status
 from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 
-_R, _P, _C = t.request.c, t.propagation.c, callback.c
+_R, _P, _C, _A = t.request.c, t.propagation.c, callback.c, t.attempt.c
 _STILL_TOLD = timedelta(days=7)
 """How long after it closed a request is told of that was closed from the beginning: a main database that gets a
 `callback` only now is not told of its years before."""
@@ -39,11 +41,20 @@ class CallbackKind(StrEnum):
     REMINDER = "dpsync.request.reminder"
     """To a processor's own system, as the next one: it owes us what came of a request."""
     WITHDRAWN = "dpsync.request.withdrawn"
+    IN_PROGRESS = "opendsr.in_progress"
+    """A controller of OpenDSR: somebody was told, so that it cannot be cancelled any more."""
+
+
+ENDS = {CallbackKind.COMPLETED.value: RequestStatus.COMPLETED, CallbackKind.CLOSED.value: RequestStatus.CANCELLED}
+"""What ends a request outside, and what it is called then in OpenDSR."""
+
+NOT_WANTED = "nobody asked to hear of it"
+"""Of a controller of OpenDSR that asks by itself how its request stands; the row keeps what it was told then."""
 
 
 def note_closed(connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime) -> None:
     """Tell of requests that have just closed; a platform of each once, because its job is closed by that."""
-    told = exists().where(_C.request_id == _R.id)
+    told = exists().where(_C.request_id == _R.id, _C.kind.in_(ENDS))
     anew = or_(_R.source.not_in(controller.platforms), ~told)
     for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.closed_at.is_not(None), anew):
         # A request without processors is nobody's doing.
@@ -56,8 +67,7 @@ def closed_from_the_beginning(connection: Connection, controller: Controller, no
     """The requests that were exempt everywhere when they came, and whose main database was not told so. Only reads."""
     if not controller.callbacks:
         return []
-    ends = (CallbackKind.COMPLETED.value, CallbackKind.CLOSED.value)
-    told = exists().where(_C.request_id == _R.id, _C.kind.in_(ends))
+    told = exists().where(_C.request_id == _R.id, _C.kind.in_(ENDS))
     born_closed = (_R.closed_at == _R.accepted_at, _R.closed_at > now - _STILL_TOLD)
     where = (*born_closed, _R.source.in_(controller.callbacks), ~told)
     return list(connection.execute(select(_R.id).where(*where)).scalars())
@@ -77,6 +87,38 @@ def note_contradicted(
     """Tell of requests that a processor said it had done, and we looked. A platform hears no more of a closed job."""
     for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.source.not_in(controller.platforms)):
         _write(connection, one, CallbackKind.CONTRADICTED, now)
+
+
+def note_in_progress(
+    connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime
+) -> None:
+    """Tell controllers of OpenDSR, once, of those of these requests that have begun and are not at their end."""
+    told = exists().where(_C.request_id == _R.id, _C.source == _R.source)
+    for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.source.in_(controller.opendsr), ~told):
+        if one.data["opendsr"]["request_status"] == RequestStatus.IN_PROGRESS:
+            _write(connection, one, CallbackKind.IN_PROGRESS, now)
+
+
+def opendsr_status(connection: Connection, request_id: str) -> dict[str, Any]:
+    """What a controller of OpenDSR hears of its request: the last word where it was given, else how it stands now.
+
+    What was called completed is never called anything else there, whatever we see afterwards: people hear of that.
+    """
+    kinds = select(_C.kind).where(_C.request_id == request_id, _C.kind.in_(ENDS))
+    said = connection.execute(kinds.order_by(_C.ordinal).limit(1)).scalar()
+    asked = connection.execute(select(_R.event_id, _R.due_at).where(_R.id == request_id)).one()
+    begun = exists().where(_A.propagation_id == _P.id)
+    rows = connection.execute(select(_P.state, begun.label("begun")).where(_P.request_id == request_id)).all()
+    states = [State(row.state) for row in rows]
+    status = ENDS[said] if said else request_status(states, begun=any(row.begun for row in rows))
+    none = status is RequestStatus.COMPLETED and nothing_held(states)
+    return {
+        "subject_request_id": asked.event_id,
+        "request_status": status.value,
+        "expected_completion_time": written(asked.due_at),
+        "api_version": VERSION,
+        **({"results_count": 0} if none else {}),
+    }
 
 
 def late(connection: Connection, controller: Controller, now: datetime) -> list[str]:
@@ -143,6 +185,8 @@ def _told_of(connection: Connection, controller: Controller, *where: ColumnEleme
             "received_at": moment(row.received_at),
             "due_on": row.due_on,
         }
+        if row.source in controller.opendsr:
+            data["opendsr"] = opendsr_status(connection, row.id)
         yield _Told(row.id, row.source, data, parts.get(row.id, []))
 
 
@@ -160,7 +204,8 @@ def _write(connection: Connection, one: _Told, kind: CallbackKind, now: datetime
     data = {**one.data, "processors": one.processors} if one.processors else one.data
     # Written once: what goes out later, or again, must be what was so, to the byte.
     body = json.dumps({"type": kind.value, "timestamp": moment(now), "data": data})
-    keep(connection, one.source, one.request_id, kind, body, now, named_in)
+    heard = "opendsr" in one.data and not has_job(connection, one.request_id)
+    keep(connection, one.source, one.request_id, kind, body, now, named_in, heard=heard)
 
 
 def keep(
@@ -171,10 +216,14 @@ def keep(
     body: str,
     now: datetime,
     named_in: str = "",
+    *,
+    heard: bool = False,
 ) -> None:
-    """Have one message sent to whoever `source` is."""
+    """Have one message sent to whoever `source` is; `heard`: it is only kept, for nobody wants to be sent it."""
     values = {"source": source, "request_id": request_id, "kind": kind.value, "named_in": named_in}
-    times = {"made_at": now, "due_at": now}
+    times: dict[str, Any] = {"made_at": now, "due_at": now}
+    if heard:
+        times |= {"told_at": now, "said": NOT_WANTED}
     connection.execute(insert(callback).values(id=f"cb-{secrets.token_hex(12)}", body=body, **values, **times))
 
 

@@ -22,7 +22,8 @@ class Controller:
     `public_url` is where answer links lead ("" where none is set); `domain` is the right side of our Message-IDs.
     `asked`: the roles that are asked to decide by link, one for each address; none where such links are off.
     `callbacks`: the sources that are told what became of their requests; `platforms`: those of them that hear only
-    how a request ended, in words of their own.
+    how a request ended, in words of their own. `opendsr`: the sources that are controllers of OpenDSR; `main_database`:
+    the processor that stands for our own main database, which none of those has asked; "" where there are none.
     """
 
     name: str
@@ -41,7 +42,14 @@ class Controller:
     watch_letters: bool = True
     callbacks: frozenset[str] = frozenset()
     platforms: frozenset[str] = frozenset()
+    opendsr: frozenset[str] = frozenset()
+    main_database: str = ""
     passphrases: Mapping[Role, Secret] = field(default_factory=dict, repr=False)
+
+    def told_of(self, source: str) -> tuple[Processor, ...]:
+        """Whom a request of that source goes to: to the main database itself only where it does not come from there."""
+        every = self.processors.values()
+        return tuple(one for one in every if one.name != self.main_database or source in self.opendsr)
 
     def title_of(self, processor: str) -> str:
         """What people call it; its name in the settings where it stands there no more."""

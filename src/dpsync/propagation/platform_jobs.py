@@ -2,7 +2,8 @@
 
 Its words are few: none says that somebody was told and has not answered, or that our own reading shows it. So done is
 said only where every processor did it or holds nothing, and what nobody there has a word for is left to a person.
-Source: Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026.
+Sources: Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026; opengdpr/OpenDSR,
+specification.md, section 8.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, select
 
 from dpsync.model import State
+from dpsync.opendsr_protocol import RequestStatus
 from dpsync.propagation.controller import Controller
 from dpsync.store.platform_tables import platform_job
 from dpsync.store.upsert import insert_or_ignore
@@ -30,34 +32,52 @@ class JobStatus(StrEnum):
     RESOLVED = "RESOLVED"
 
 
-STATUS: Final[Mapping[State, JobStatus]] = MappingProxyType(
+_TABLE: Final[Mapping[State, tuple[JobStatus, RequestStatus]]] = MappingProxyType(
     {
-        State.HELD: JobStatus.WAITING,
-        State.PENDING: JobStatus.WAITING,
-        State.ACCEPTED: JobStatus.WAITING,
-        State.HANDED_OVER: JobStatus.WAITING,
-        State.ESCALATED: JobStatus.WAITING,
-        State.CONTRADICTED: JobStatus.WAITING,
-        State.REFUSED: JobStatus.WAITING,
-        State.NOT_IDENTIFIABLE: JobStatus.ACTION_REQUIRED,
-        State.SETTLED: JobStatus.ACTION_REQUIRED,
-        State.SUPERSEDED: JobStatus.ACTION_REQUIRED,
-        State.WITHDRAWN: JobStatus.ACTION_REQUIRED,
-        State.EXEMPT: JobStatus.SKIPPED_DUE_TO_EXCEPTION,
-        State.APPLIED: JobStatus.RESOLVED,
-        State.DECLARED_DONE: JobStatus.RESOLVED,
-        State.NOTHING_HELD: JobStatus.RESOLVED,
-        State.DECLARED_NOTHING_HELD: JobStatus.RESOLVED,
-        State.VERIFIED: JobStatus.RESOLVED,
+        State.HELD: (JobStatus.WAITING, RequestStatus.PENDING),
+        State.PENDING: (JobStatus.WAITING, RequestStatus.PENDING),
+        State.ACCEPTED: (JobStatus.WAITING, RequestStatus.IN_PROGRESS),
+        State.HANDED_OVER: (JobStatus.WAITING, RequestStatus.IN_PROGRESS),
+        State.ESCALATED: (JobStatus.WAITING, RequestStatus.IN_PROGRESS),
+        State.CONTRADICTED: (JobStatus.WAITING, RequestStatus.IN_PROGRESS),
+        State.REFUSED: (JobStatus.WAITING, RequestStatus.IN_PROGRESS),
+        State.NOT_IDENTIFIABLE: (JobStatus.ACTION_REQUIRED, RequestStatus.IN_PROGRESS),
+        State.SETTLED: (JobStatus.ACTION_REQUIRED, RequestStatus.CANCELLED),
+        State.SUPERSEDED: (JobStatus.ACTION_REQUIRED, RequestStatus.CANCELLED),
+        State.WITHDRAWN: (JobStatus.ACTION_REQUIRED, RequestStatus.CANCELLED),
+        State.EXEMPT: (JobStatus.SKIPPED_DUE_TO_EXCEPTION, RequestStatus.CANCELLED),
+        State.APPLIED: (JobStatus.RESOLVED, RequestStatus.COMPLETED),
+        State.DECLARED_DONE: (JobStatus.RESOLVED, RequestStatus.COMPLETED),
+        State.NOTHING_HELD: (JobStatus.RESOLVED, RequestStatus.COMPLETED),
+        State.DECLARED_NOTHING_HELD: (JobStatus.RESOLVED, RequestStatus.COMPLETED),
+        State.VERIFIED: (JobStatus.RESOLVED, RequestStatus.COMPLETED),
     }
 )
-"""What the state at one processor comes to there."""
+STATUS: Final[Mapping[State, JobStatus]] = MappingProxyType({state: one for state, (one, _) in _TABLE.items()})
+"""What the state at one processor comes to at Transcend."""
+
+OPENDSR: Final[Mapping[State, RequestStatus]] = MappingProxyType({state: one for state, (_, one) in _TABLE.items()})
+"""The same in OpenDSR: a refusal waits for a person of ours, whose last word is then that it is cancelled."""
 
 
 def status_of(states: Collection[State]) -> JobStatus:
     """What the states at all processors come to. A request that went to nobody is for a person to look at."""
     found = {STATUS[state] for state in states} or {JobStatus.ACTION_REQUIRED}
     return next(one for one in JobStatus if one in found)
+
+
+def request_status(states: Collection[State], *, begun: bool) -> RequestStatus:
+    """What the states at all processors come to in OpenDSR. `begun`: somebody was told already, or may have been.
+
+    From then on it cannot be cancelled, so it is not pending. A request that went to nobody is for a person to look at.
+    """
+    found = {OPENDSR[state] for state in states}
+    if not found or RequestStatus.IN_PROGRESS in found:
+        return RequestStatus.IN_PROGRESS
+    if RequestStatus.PENDING in found:
+        untouched = not begun and RequestStatus.COMPLETED not in found
+        return RequestStatus.PENDING if untouched else RequestStatus.IN_PROGRESS
+    return RequestStatus.CANCELLED if RequestStatus.CANCELLED in found else RequestStatus.COMPLETED
 
 
 def nothing_held(states: Collection[State]) -> bool:
@@ -75,6 +95,11 @@ def job_of(connection: Connection, controller: Controller, request_id: str) -> s
     """What opens the job; None where it is destroyed, or never came. Raises `KeyProblem`."""
     sealed = connection.execute(select(_J.sealed).where(_J.request_id == request_id)).scalar_one_or_none()
     return sealed and controller.keys.open(_SEALED, sealed, request_id.encode()).decode()
+
+
+def has_job(connection: Connection, request_id: str) -> bool:
+    """Whether there is anybody to answer to."""
+    return connection.execute(select(_J.request_id).where(_J.request_id == request_id)).first() is not None
 
 
 def drop(connection: Connection, request_id: str) -> None:

@@ -31,7 +31,7 @@ from dpsync.store.writer import Unit
 
 _P, _R, _A = t.propagation.c, t.request.c, t.account.c
 _ROWS = (
-    select(t.propagation, _R.wrapped_key, _R.key_month, _R.closed_at, _A.failures, _A.blocked_since)
+    select(t.propagation, _R.source, _R.wrapped_key, _R.key_month, _R.closed_at, _A.failures, _A.blocked_since)
     .join(t.request, _R.id == _P.request_id)
     .outerjoin(t.account, _A.id == _P.account_id)
     .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
@@ -134,6 +134,7 @@ def _close_requests(unit: Unit, controller: Controller, recordings: Sequence["_R
     opened = [one.row["request_id"] for one in recordings if one.may_reopen]
     closed = [one.row["request_id"] for one in recordings if one.is_closed and one.row["closed_at"] is None]
     contradicted = {one.row["request_id"] for one in recordings if one.is_newly_contradicted}
+    moved = {one.row["request_id"] for one in recordings if one.row["source"] in controller.opendsr}
 
     def work(connection: Connection) -> None:
         if opened:
@@ -141,8 +142,9 @@ def _close_requests(unit: Unit, controller: Controller, recordings: Sequence["_R
         done = connection.execute(_CLOSE, {"requests": closed}).scalars().all() if closed else []
         callbacks.note_contradicted(connection, controller, contradicted, now)
         callbacks.note_closed(connection, controller, done, now)
+        callbacks.note_in_progress(connection, controller, moved, now)
 
-    if opened or closed or contradicted:
+    if opened or closed or contradicted or moved:
         unit.in_turn(work)
 
 
@@ -294,6 +296,5 @@ def _last_call(event: Event) -> dict[str, str | int]:
 
 
 def _is_under_way(connection: Connection, propagation_id: int) -> bool:
-    of_it = t.attempt.c.propagation_id == propagation_id
-    unanswered = select(t.attempt.c.id).where(of_it, t.attempt.c.ended_at.is_(None))
-    return connection.execute(unanswered.limit(1)).first() is not None
+    unanswered = (t.attempt.c.propagation_id == propagation_id) & t.attempt.c.ended_at.is_(None)
+    return connection.execute(select(t.attempt.c.id).where(unanswered).limit(1)).first() is not None

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from dpsync.propagation.callbacks import CallbackKind
-from dpsync.propagation.notes import PREFIX
+from dpsync.propagation import notes
+from dpsync.propagation.callbacks import NOT_WANTED, CallbackKind
 from dpsync.reports.story import Chapter
+from dpsync.settings.opendsr import PREFIX
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store.callback_tables import callback
 
@@ -17,6 +18,7 @@ _THAT = {
     CallbackKind.CLOSED: "the request is closed, and not every processor did it",
     CallbackKind.LATE: "the legal date is over",
     CallbackKind.CONTRADICTED: "a processor says done, and we looked and it is not",
+    CallbackKind.IN_PROGRESS: "the request is under way",
     CallbackKind.OBSERVED: "the person opted out at a processor",
     CallbackKind.REMINDER: "its outcome is owed",
     CallbackKind.WITHDRAWN: "the request was withdrawn",
@@ -26,12 +28,13 @@ _THAT = {
 def callbacks_of(connection: Connection, request_id: str) -> Iterator[Chapter]:
     """Each message about the request: when it was taken, or since when it waits and why."""
     c = callback.c
-    for row in connection.execute(select(callback).where(c.request_id == request_id).order_by(c.ordinal)):
+    about = (c.request_id == request_id) & (c.said != NOT_WANTED)
+    for row in connection.execute(select(callback).where(about).order_by(c.ordinal)):
         who = _receiver(row.source)
         that = _THAT[CallbackKind(row.kind)]
         proofs = (f"webhook-id {row.id}",)
         if row.told_at is not None:
-            yield Chapter(row.told_at, "", f"{who.capitalize()} took our message that {that}.", proofs)
+            yield Chapter(row.told_at, "", f"{who[0].upper()}{who[1:]} took our message that {that}.", proofs)
             continue
         why = f" ({row.said})" if row.said else ""
         if row.dropped_at is not None:
@@ -42,8 +45,10 @@ def callbacks_of(connection: Connection, request_id: str) -> Iterator[Chapter]:
 
 
 def _receiver(source: str) -> str:
+    if source.startswith(notes.PREFIX):
+        return f"the processor ({source.removeprefix(notes.PREFIX)})"
     if source.startswith(PREFIX):
-        return f"the processor ({source.removeprefix(PREFIX)})"
+        return f"the controller {source.removeprefix(PREFIX)} (by OpenDSR)"
     return "the main database" + ("" if source == SIGNED_DOOR else f" ({source})")
 
 
@@ -70,5 +75,6 @@ def callback_lines(connection: Connection, begin: datetime, end: datetime) -> tu
         func.count().filter(c.told_at.is_(None), c.dropped_at.is_(None)),
         func.count().filter(c.dropped_at >= begin, c.dropped_at < end),
     )
-    found = connection.execute(select(c.source, *numbers).group_by(c.source).order_by(c.source))
-    return tuple(CallbacksLine(*row) for row in found if any(row[1:]) and not row.source.startswith(PREFIX))
+    wanted = select(c.source, *numbers).where(c.said != NOT_WANTED)
+    found = connection.execute(wanted.group_by(c.source).order_by(c.source))
+    return tuple(CallbacksLine(*row) for row in found if any(row[1:]) and not row.source.startswith(notes.PREFIX))

@@ -3,7 +3,8 @@
 A privacy platform hears the end of a request that it handed over by a call to the job that it made of it. Nothing of a
 person is in it. Sources: Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026: bearer
 key, the job's own `x-transcend-nonce`, and a `status`; ketch-com/ketch-forwarder, api/dsr/v1: a status event to each of
-the `callbacks` of the request, with the headers that it names.
+the `callbacks` of the request, with the headers that it names; opengdpr/OpenDSR, specification.md, 8.5 to 8.7: the
+whole status to each of the `status_callback_urls`, signed.
 """
 
 import json
@@ -12,20 +13,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, select
 
 from dpsync.installation import Installation
+from dpsync.intake.opendsr import certificate
 from dpsync.model import Request, State
 from dpsync.propagation import platform_jobs
 from dpsync.propagation.commitments import opened
 from dpsync.propagation.platform_jobs import JobStatus
 from dpsync.running.callback_targets import CallbackTarget
 from dpsync.settings.callbacks import CallbackForm
+from dpsync.settings.opendsr import PREFIX
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store import tables as t
-from dpsync.urls import may_be_called
+from dpsync.urls import is_at
 
 CLOSED: Final = 409
 """The job is closed there already: by somebody's hand, or by our answer before we died."""
@@ -52,7 +54,10 @@ class OutgoingCall:
 def message_of(
     connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], now: datetime
 ) -> tuple[OutgoingCall, ...]:
-    """The message as it goes; none where nobody can be named, or no job opened, any more. Raises `KeyProblem`."""
+    """The message as it goes; none where nobody can be named, or no job opened, any more.
+
+    Raises `KeyProblem`; `ConfigurationError` where what it is to be signed with cannot be used.
+    """
     if target.is_platform:
         return _answers_of(connection, there, target, row)
     body = _with_person(connection, there, row)
@@ -98,6 +103,8 @@ def _answers_of(
     job = platform_jobs.job_of(connection, there.controller, row.request_id)
     if job is None:
         return ()
+    if target.is_opendsr:
+        return tuple(_to_opendsr(there, target, json.loads(job), json.loads(row.body)["data"]["opendsr"]))
     # As it was when it was written: told again it is the same.
     states = [State(one["state"]) for one in json.loads(row.body)["data"]["processors"]]
     if target.form is CallbackForm.KETCH:
@@ -126,17 +133,28 @@ def _to_ketch(
     body = json.dumps({**head, "metadata": metadata, "event": event}).encode()
     for one in job["callbacks"]:
         match one:
-            case {"url": str(url)} if _is_allowed(url, target.url, rehearsal=there.settings.controller.rehearsal):
+            case {"url": str(url)} if is_at(url, target.url, rehearsal=there.settings.controller.rehearsal):
                 given = one.get("headers")
                 own = {n: v for n, v in given.items() if _may_be_sent(n, v)} if isinstance(given, dict) else {}
                 yield OutgoingCall("POST", url, {**own, **_JSON}, body)
 
 
-def _is_allowed(url: str, configured: str, *, rehearsal: bool) -> bool:
-    """Whether an address in a message is at the very host and port that the settings name: any other is an attack."""
-    # Two readers of a URL take a line break or a backslash for different things.
-    plain = bool(_VALUE.fullmatch(url)) and " " not in url and "\\" not in url
-    return plain and may_be_called(url, rehearsal=rehearsal) and urlsplit(url)[:2] == urlsplit(configured)[:2]
+def _to_opendsr(
+    there: Installation, target: CallbackTarget, urls: Sequence[str], status: Mapping[str, Any]
+) -> Iterator[OutgoingCall]:
+    """The whole status to each address that the settings still allow, signed by the certificate of today.
+
+    Raises `ConfigurationError` where that cannot be used.
+    """
+    section = there.settings.opendsr
+    if section is None:
+        return
+    pair, rehearsal = certificate.load(section), there.settings.controller.rehearsal
+    for url in urls:
+        if any(is_at(url, host, rehearsal=rehearsal) for host in target.hosts):
+            told = {"controller_id": target.source.removeprefix(PREFIX), **status, "status_callback_url": url}
+            body = json.dumps(told).encode()
+            yield OutgoingCall("POST", url, {**_JSON, **pair.headers(section.domain, body)}, body)
 
 
 def _may_be_sent(name: object, value: object) -> bool:

@@ -1,7 +1,7 @@
 """Who is told: main databases what became of their requests, and processors' own systems; how each answers just now."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
 from dpsync.settings.callbacks import CallbackForm, CallbackSection, SourceCallbackSection
+from dpsync.settings.opendsr import PREFIX, source_of
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.signature import Verifier, sign
 from dpsync.store import tables as t
@@ -40,6 +41,7 @@ class CallbackTarget:
 
     `private_host`: the host that may be inside our network, "" for none. `form`: a platform hears only how a request
     ended, in words of its own; `gateway_key`: of Transcend's own gateway.
+    `hosts`: where a controller of OpenDSR may be told, as https://host: each of its requests names addresses there.
     """
 
     source: str
@@ -48,11 +50,17 @@ class CallbackTarget:
     private_host: str = ""
     form: CallbackForm = CallbackForm.STANDARD
     gateway_key: str = field(default="", repr=False)
+    hosts: tuple[str, ...] = ()
 
     @property
     def is_platform(self) -> bool:
         """Whether it is a privacy platform."""
-        return self.form is not CallbackForm.STANDARD
+        return self.is_opendsr or self.form is not CallbackForm.STANDARD
+
+    @property
+    def is_opendsr(self) -> bool:
+        """Whether it is a controller of OpenDSR."""
+        return bool(self.hosts)
 
     def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
         """Signed with each secret: during a change the main database may know only one of them."""
@@ -75,7 +83,16 @@ def targets_of(there: Installation) -> Mapping[str, CallbackTarget]:
             faults += [Fault(named(source, one.key), one.problem, one.code) for one in error.faults]
     if faults:
         raise ConfigurationError(faults)
-    return found
+    return found | dict(_of_opendsr(there))
+
+
+def _of_opendsr(there: Installation) -> Iterator[tuple[str, CallbackTarget]]:
+    section = there.settings.opendsr
+    for name, one in section.controllers.items() if section else ():
+        if one.callbacks:
+            host = (one.private_host or "").lower()
+            source, every = source_of(name), "\n".join(one.callbacks)
+            yield source, CallbackTarget(source, every, (), host, hosts=one.callbacks)
 
 
 def processors_of(there: Installation) -> Mapping[str, CallbackTarget]:
@@ -93,6 +110,8 @@ def named(source: str, key: str) -> str:
     """The key path of a setting of a callback, from its own name or from that of its like at the signed door."""
     if source.startswith(notes.PREFIX):
         return f"{source}.{key.removeprefix('intake.')}"
+    if source.startswith(PREFIX):
+        return f"opendsr.controllers.{source.removeprefix(PREFIX)}.callbacks"
     place = "intake" if source == SIGNED_DOOR else f"sources.{source}"
     return f"{place}.callback.{key.removeprefix('intake.')}"
 

@@ -17,7 +17,7 @@ from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.connector import Reply
 from dpsync.connector_services import NoAnswer
-from dpsync.errors import KeyProblem
+from dpsync.errors import ConfigurationError, KeyProblem
 from dpsync.http import HttpClient, retry_after
 from dpsync.installation import Installation
 from dpsync.ledger import entry
@@ -156,7 +156,7 @@ def _is_yes(answer: Reply | NoAnswer) -> bool:
 
 def _is_closed(target: CallbackTarget, answer: Reply | NoAnswer) -> bool:
     """Whether a platform says that the job is closed there already."""
-    return target.is_platform and _status(answer) == callback_messages.CLOSED
+    return target.is_platform and not target.is_opendsr and _status(answer) == callback_messages.CLOSED
 
 
 def _is_about_all(answer: Reply | NoAnswer) -> bool:
@@ -180,6 +180,10 @@ def _claimed(
         message = message_of(connection, there, target, row, now)
     except KeyProblem:
         _note(connection, row, due_at=now + timedelta(hours=1), said="the key of the request does not open")
+        return ()
+    except ConfigurationError:
+        # Its files may be renewed at this moment, the one after the other.
+        _note(connection, row, due_at=now + timedelta(minutes=5), said="the certificate cannot be used")
         return ()
     if not message:
         gone = (
@@ -205,7 +209,7 @@ def _settle(unit: Unit, there: Installation, target: CallbackTarget, row: Row[An
     if _is_yes(answer) or closed:
         _note(connection, row, told_at=now, said=said if closed else "")
         _prove(unit, row, now)
-        if target.is_platform:
+        if target.is_platform and row.kind in callbacks.ENDS:
             platform_jobs.drop(connection, row.request_id)
     elif now - row.made_at >= GIVEN_UP_AFTER and row.attempts + 1 >= _TRIED_AT_LEAST:
         _give_up(connection, there, row, now, said)

@@ -19,6 +19,7 @@ from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import TroubleKind, Unusable
 from dpsync.settings import toml
 from dpsync.settings.controller import faults_of_letters, faults_of_regime
+from dpsync.settings.opendsr import faults_of_opendsr
 from dpsync.settings.places import line_of
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
@@ -175,6 +176,7 @@ def parsed(path: Path) -> tuple[str, dict[str, Any]]:
 def _between_sections(document: Mapping[str, Any], folder: Path) -> Iterator[tuple[tuple[str, ...], str]]:
     """What no field can see alone, asked of the raw file so that it is told together with the rest."""
     controller, mail = document.get("controller"), document.get("mail")
+    yield from faults_of_opendsr(document)
     if isinstance(controller, dict):
         found = (*faults_of_regime(controller), *faults_of_letters(controller, folder))
         yield from ((("controller", key), problem) for key, problem in found)

@@ -24,6 +24,7 @@ from dpsync.settings.callbacks import CallbackSection
 from dpsync.settings.controller import ControllerSection
 from dpsync.settings.databases import Database
 from dpsync.settings.housekeeping import BackupSection, ForgettingSection
+from dpsync.settings.opendsr import OpenDsrSection
 from dpsync.settings.section import Section, as_written
 from dpsync.settings.sources import SIGNED_DOOR, Sources
 from dpsync.settings.sweeping import SweepSection
@@ -367,6 +368,9 @@ class Settings(Section):
     )
     sources: Sources = Field(
         default=as_written({}), description="Main databases with a shape of their own, each under a name of its own."
+    )
+    opendsr: OpenDsrSection | None = Field(
+        default=None, description="Controllers that hand over erasures by OpenDSR 2.0. Without it, nobody can."
     )
     processors: Annotated[Mapping[Name, ProcessorSection], BeforeValidator(_named)] = Field(
         default=as_written({}), description="The processors, each under a name of its own."
