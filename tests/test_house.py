@@ -279,8 +279,10 @@ def _shown() -> dict[str, str]:
     head, above = "", ""
     tables = re.compile(r"[{,] ([a-z_0-9]+) = ")
     for line in text_of(EXAMPLE).splitlines():
-        if opened := re.match(r"\[([a-z]+)(\.[a-z-]+)?\]", line):
-            head = opened[1] + (".*" if opened[2] else "")
+        if opened := re.match(r"\[([a-z]+(?:\.[a-z-]+)*)\]", line):
+            parts = opened[1].split(".")
+            head = ".".join([*parts[:-1], "*"]) if len(parts) > 1 else parts[0]
+            found.setdefault(".".join(parts[:-1]), line)
         if key := re.match(r"#?([a-z_]+) = ([^#]*)(#.*)?", line):
             found.setdefault(f"{head}.{key[1]}", (key[3] or "") + above)
             for inner in tables.findall(key[2]):
@@ -303,7 +305,7 @@ def test_every_setting_stands_in_the_example_with_its_explanation() -> None:
 def test_the_example_loads() -> None:
     environ = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text_of(EXAMPLE)), "whsec_" + "a" * 40)
     loaded = settings.load(EXAMPLE, environ)
-    assert sorted(loaded.processors) == ["newsletter", "web-agency"]
+    assert sorted(loaded.processors) == ["newsletter", "own-database", "web-agency"]
 
 
 # --- examples that run

@@ -48,6 +48,7 @@ class AlertCause(StrEnum):
     CALLBACK_REFUSED = "callback-refused"
     CALLBACK_OVERDUE = "callback-overdue"
     CALLBACK_GIVEN_UP = "callback-given-up"
+    OPENDSR_CERTIFICATE = "opendsr-certificate"
     OUTBOX_AWAY = "outbox-away"
     OUTBOX_CHANGED = "outbox-changed"
     MISSED_BY_MESSAGE = "missed-by-message"

@@ -11,8 +11,12 @@ import pytest
 import requests
 from sqlalchemy import insert
 
+from dpsync.__main__ import main
+from dpsync.cli.check_lines import CheckResult
+from dpsync.cli.check_opendsr import opendsr_lines
+from dpsync.cli.shapes import SHAPES
 from dpsync.intake.opendsr.service import token_hash
-from dpsync.model import Cause, State
+from dpsync.model import Cause, Right, State
 from dpsync.opendsr_protocol import is_signed_by, who_signed
 from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
@@ -20,12 +24,14 @@ from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.event import AnswerKind
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.running import callbacks
+from dpsync.running.opendsr_certificate import watch
 from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from dpsync.store.platform_tables import platform_job
 from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
 from tests.opendsr import ADA, DOMAIN, ID, OTHER, TOKEN, asked, certificate, identity, key, public_key, put, written
+from tests.shapes import undocumented
 
 DAY = timedelta(days=1)
 SETTINGS = f"""
@@ -193,7 +199,7 @@ def test_our_own_main_database_is_one_more_that_completed_waits_for(there: Insta
         assert is_signed_by(key().public_key(), one.body, signed.signature)
     assert there.rows(platform_job) == []
     # A main database that asks for itself is not told of its own requests.
-    there.ask("opt_out", "ben@example.org", id="crm-2")  # type: ignore[arg-type]
+    there.ask(Right.OPT_OUT, "ben@example.org", id="crm-2")
     assert [row.processor for row in there.rows(t.propagation) if row.request_id != request_id] == ["newsletter"]
 
 
@@ -283,3 +289,36 @@ def test_an_attempt_that_nobody_knows_the_end_of_is_not_taken_back(there: Instal
     there.service.write(lambda unit: unit.connection.execute(insert(t.attempt).values(propagation_id=first, **row)))
     assert call(there, "DELETE", f"/v2/requests/{ID}").status_code == 400
     assert (set(states(there).values()), status(there)["request_status"]) == ({"pending"}, "in_progress")
+
+
+def test_a_certificate_that_ends_is_told_and_checked(there: Installation) -> None:
+    def lines() -> list[tuple[CheckResult, str]]:
+        return [(one.verdict, one.text) for one in opendsr_lines(there.service, offline=False)]
+
+    asked_by = (
+        "asked by shop, club. Stratosoft, sign-up forms hears of nothing else: what main databases ask does not go "
+        "there"
+    )
+    left = f"the certificate is for {DOMAIN}, and valid for "
+    good, second = lines()
+    assert (good[0], good[1].startswith(left), second) == (CheckResult.OK, True, (CheckResult.OK, asked_by))
+    watch(there.service, there.clock.now())
+    assert there.alerts() == []
+    ends = there.clock.now() + 5 * DAY
+    put(there.folder, pem=certificate(key(), ends=ends))
+    for after in (timedelta(0), 2 * DAY, 2 * DAY):
+        there.clock.advance(after)
+        watch(there.service, there.clock.now())
+    assert there.alerts() == [("operator", "opendsr-certificate")] * 2
+    assert lines()[0] == (CheckResult.PROBLEM, "the certificate expires in 1 day: see why it was not renewed")
+    (there.folder / "opendsr.pem").unlink()
+    ((verdict, text),) = lines()
+    assert (verdict, text.startswith("opendsr.certificate: ")) == (CheckResult.PROBLEM, True)
+
+
+def test_a_token_is_made_with_its_hash_and_kept_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path / "dpsync.toml"), "opendsr", "token", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert undocumented(said, SHAPES["opendsr token"]) == set()
+    assert token_hash(said["token"]) == said["token_hash"]
+    assert (len(said["token"]), [*tmp_path.iterdir()]) == (47, [])

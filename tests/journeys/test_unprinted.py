@@ -129,6 +129,8 @@ ELSEWHERE = {
     "sweep": "its own exit code says more",
     "hooks": "by its own commands",
     **{f"hooks {name}": "its own exit code says more" for name in ("list", "register", "test")},
+    "opendsr": "by its own commands",
+    "opendsr token": "prints as `source sample`, and keeps nothing",
     "source leave": "ends as `contact ADDRESS`",
     "welcome": "ends as `contact ADDRESS`",
     "source findings": "prints as `source merges`",

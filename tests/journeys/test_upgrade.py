@@ -98,6 +98,7 @@ hooks list
 WITHOUT_DATABASE = {
     *("explain", "completion", "sandbox", "demo", "health", "processors", "config schema", "config upgrade"),
     *("service show", "service install", "intake show", "source list", "source outbox", "source sample", "source test"),
+    "opendsr token",
     "doctor",  # says which version is there
     "restore",  # puts another database there, of which it asks the same
 }

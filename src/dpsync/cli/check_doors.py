@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
+from dpsync.cli.check_opendsr import opendsr_lines
 from dpsync.cli.check_sources import source_lines
 from dpsync.cli.running_service import Serving, ask
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
@@ -107,6 +108,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
     yield _decision_links(settings)
     yield from _intake(settings)
     yield from source_lines(there, offline=offline)
+    yield from opendsr_lines(there, offline=offline)
     if not offline:
         yield _receiver(settings.intake.listen, settings.origin)
 

@@ -53,5 +53,10 @@ LISTS: Mapping[str, dict[str, str]] = {
         "sweeps[].strangers": "how many records have an address that no main database lists; null where not all of "
         "these list their people, and where the sweep was gone on with",
     },
+    "opendsr token": {
+        "version": "1",
+        "token": "what the controller shows; dpsync keeps it nowhere",
+        "token_hash": "what stands for it in the settings",
+    },
     **{f"hooks {name}": dict(_HOOKS) for name in ("list", "register", "test")},
 }

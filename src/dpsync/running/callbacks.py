@@ -248,8 +248,8 @@ _STOPPED = (
     "address in the settings. If it takes messages at the same address again: `dpsync resume`"
 )
 _REFUSED = (
-    "It answered 401 or 403. Compare the secrets of that setting with its own. dpsync keeps what it has yet "
-    "to hear, and tries again by itself."
+    "It answered 401 or 403. Compare the secrets of that setting with its own. A controller of OpenDSR looks at our "
+    "certificate instead. dpsync keeps what it has yet to hear, and tries again by itself."
 )
 _ALERTS = {
     410: (AlertCause.CALLBACK_GONE, "A main database or processor takes no more messages from dpsync", _STOPPED),

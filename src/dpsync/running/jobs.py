@@ -28,6 +28,7 @@ from dpsync.running import (
     key_changes,
     mailing,
     month_report,
+    opendsr_certificate,
     receipting,
     reviews,
     stamping,
@@ -90,6 +91,7 @@ def _of_main_databases(there: Installation, morning: Due) -> list[Job]:
         Job("callbacks", MINUTE, partial(callbacks.send_due, there)),
         Job("late-callbacks", HOUR, partial(callbacks.tell_of_what_nobody_does, there)),
         Job("outboxes", MINUTE, partial(watching.poll_all, there)),
+        Job("opendsr", morning, partial(opendsr_certificate.watch, there)),
         Job("triggers", morning, partial(watching.inspect_all, there)),
         Job("reconciliation", morning, partial(reconciliation.reconcile_all, there)),
     ]

@@ -26,6 +26,7 @@ from dpsync.opendsr_protocol import (
     signed_headers,
 )
 from dpsync.paths import Unusable
+from dpsync.reports.words import several
 from dpsync.settings.opendsr import OpenDsrSection
 
 SMALLEST: Final = 2048
@@ -120,7 +121,7 @@ def doubts(section: OpenDsrSection, pair: SigningPair, now: datetime) -> list[st
     if now >= one.not_valid_after_utc:
         found.append("has expired: callers take our answers for nobody's. Renew it")
     elif one.not_valid_after_utc - now < SOON:
-        found.append(f"expires in {days_left(pair, now)} days: see why it was not renewed")
+        found.append(f"expires in {several(days_left(pair, now), 'day')}: see why it was not renewed")
     return found
 
 
