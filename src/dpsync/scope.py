@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 
 from dpsync.ledger import stored, told
 from dpsync.ledger.entry import commitment
-from dpsync.ledger.stored_rows import stretches
+from dpsync.ledger.stored_rows import ordinals, stretches
 from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, PageDigests, seal
 from dpsync.sealing import Keys
 from dpsync.store import meta
@@ -89,19 +89,21 @@ def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> C
         said = told.readable(body or b"")
         return int(said["ts"]) if said else sys.maxsize
 
-    begins = [begin for begin, _ in stretches(connection)]
+    pages = stretches(connection)
     told_until: dict[int, int] = {}
 
     def choose(which: ColumnElement[bool], **given: int) -> None:
-        for ordinal in connection.execute(select(_R.ordinal).where(which), given).scalars():
-            told_until[bisect_right(begins, ordinal) - 1] = -1
+        found = ordinals(connection, select(_R.ordinal).where(which), **given)
+        within = (bisect_left(found, begin) < bisect_right(found, end) for begin, end in pages)
+        told_until.update((number, -1) for number, any_ in enumerate(within) if any_)
 
     choose(scope.rows)
-    if len(told_until) < len(begins):
+    if len(told_until) < len(pages):
         first = bisect_left(range(whole.entries), int(scope.begin.timestamp()), key=when)
         named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None))
         choose(_R.id.in_(named), first=first)
     since = select(_R.ordinal, func.max(_E.idx)).join(t.entry, _E.request_id == _R.id).where(_E.idx >= whole.entries)
+    begins = [begin for begin, _ in pages]
     for ordinal, idx in connection.execute(since.group_by(_R.ordinal)):
         number = bisect_right(begins, ordinal) - 1
         told_until[number] = max(told_until.get(number, -1), idx)

@@ -28,9 +28,13 @@ def all_of(connection: Connection, table: Table, which: Any = True) -> Sequence[
 
 def stretches(connection: Connection) -> list[tuple[int, int]]:
     """The first and last ordinal of each page of requests, in order of receipt; every request is in one."""
-    column = t.request.c.ordinal
-    found = sorted(connection.execute(select(column)).scalars())
+    found = ordinals(connection, select(t.request.c.ordinal))
     return [(page[0], page[-1]) for page in (found[at : at + PAGE] for at in range(0, len(found), PAGE))]
+
+
+def ordinals(connection: Connection, asked: Select[tuple[int]], **given: int) -> list[int]:
+    """The ordinals that a question gives, the least first."""
+    return sorted(one for (one,) in _plain(connection.execute(asked, given)))
 
 
 def printed_of(connection: Connection, stretch: tuple[int, int]) -> Stretched:
