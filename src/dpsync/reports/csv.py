@@ -258,4 +258,4 @@ def _moment(value: datetime | None) -> str:
     """A time in UTC, to the second."""
     if value is None:
         return ""
-    return f"{(value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(timespec='seconds')[:-6]}Z"
+    return f"{(value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()[:19]}Z"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,7 @@ from dpsync.reports.tallies import (
     limits_of,
     speed,
     tally,
+    waited,
 )
 from dpsync.reports.trends import Trends, trends_of
 from dpsync.reports.verdict import SHOWN, Verdict, notes_of, sentence, verdict
@@ -193,16 +195,21 @@ def _numbers(
 ) -> dict[str, Any]:
     lines = [line for one in (*received, *carried) for line in one.lines]
     counted = alike(lines)
+    opt_outs = [one for one in received if one.right is Right.OPT_OUT]
+    others = [one for one in received if one.right is not Right.OPT_OUT]
+    spans, spans_of_opt_outs = waited(others), waited(opt_outs)
     return {
         "by_right": tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
         "total": tally(None, received),
         "carried_total": tally(None, carried),
         "by_processor": by_processor(counted),
         "sources": by_source(received, basis.sent),
-        "speed": speed([one for one in received if one.right is not Right.OPT_OUT], basis.now),
-        "speed_opt_out": speed([one for one in received if one.right is Right.OPT_OUT], basis.now),
+        "speed": speed(others, spans, basis.now),
+        "speed_opt_out": speed(opt_outs, spans_of_opt_outs, basis.now),
         "limits": limits_of(counted, basis.known),
-        "trends": trends_of(received, carried, counted, first, last, basis.zone),
+        "trends": trends_of(
+            received, carried, counted, chain(spans, spans_of_opt_outs, waited(carried)), (first, last), basis.zone
+        ),
         "overdue": tuple(line for line in lines if line.late is Late.OVERDUE),
         "finished_late": tuple(line for line in lines if line.late is Late.FINISHED),
         "attention": tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),

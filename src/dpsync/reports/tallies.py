@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from statistics import median
 
 from dpsync.connector import Means
@@ -153,24 +154,29 @@ def by_source(asked: Sequence[RequestStanding], sent: Mapping[str, int]) -> tupl
     return tuple(SourceLine(source, counts[source], assumed[source], sent.get(source)) for source in names)
 
 
-def speed(asked: Iterable[RequestStanding], now: datetime) -> Speed:
-    """How long it took until the processors were told."""
+def waited(asked: Iterable[RequestStanding]) -> list[tuple[PropagationLine, float]]:
+    """Each line that was told, with the hours from receipt until then."""
+    return [
+        (line, max((line.told_at - one.received_at).total_seconds(), 0.0) / 3600)
+        for one in asked
+        for line in one.lines
+        if line.told_at is not None
+    ]
+
+
+def speed(asked: Iterable[RequestStanding], spans: Sequence[tuple[PropagationLine, float]], now: datetime) -> Speed:
+    """How long it took until the processors were told. `spans`: what `waited` gives of the same requests."""
     excused = {Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED, Count.SETTLED}
     concerned = [(one, line) for one in asked for line in one.lines if line.told_at or line.counts_as not in excused]
-    spans = [
-        (max((line.told_at - one.received_at).total_seconds(), 0.0) / 3600, line)
-        for one, line in concerned
-        if line.told_at
-    ]
-    slowest = max(spans, key=lambda span: span[0], default=None)
+    slowest = max(spans, key=itemgetter(1), default=None)
     return Speed(
         to_tell=len(concerned),
         told=len(spans),
         after_target=sum(1 for one, line in concerned if (line.told_at or now) >= one.target_at),
-        median_hours=round(median(span for span, _ in spans), 3) if spans else None,
-        slowest_hours=round(slowest[0], 3) if slowest else None,
-        slowest_title=slowest[1].title if slowest else "",
-        slowest_request=slowest[1].request_id if slowest else "",
+        median_hours=round(median(span for _, span in spans), 3) if spans else None,
+        slowest_hours=round(slowest[1], 3) if slowest else None,
+        slowest_title=slowest[0].title if slowest else "",
+        slowest_request=slowest[0].request_id if slowest else "",
     )
 
 

@@ -1,14 +1,15 @@
 """How a period went: by week, by processor, and how far the proof reaches. Pure; drawn from `ENOUGH` requests on."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Rung
-from dpsync.reports.lines import RequestStanding
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Alike
 from dpsync.reports.words import is_taken_back
 
@@ -69,45 +70,42 @@ def trends_of(
     received: Sequence[RequestStanding],
     carried: Sequence[RequestStanding],
     counted: Alike,
-    first: date,
-    last: date,
+    spans: Iterable[tuple[PropagationLine, float]],
+    days: tuple[date, date],
     zone: ZoneInfo,
 ) -> Trends:
-    """How the controller's days `first` to `last` went. `counted`: the lines of all these requests."""
+    """How the controller's `days` went, the first to the last. `counted`: the lines of all these requests; `spans`:
+    those that were told, with the hours that it took.
+    """
     everything = (*received, *carried)
-    weeks, speeds = _weeks(received, everything, first, last, zone), _speeds(everything)
-    return Trends(len(everything), weeks, speeds, _rungs(counted))
+    return Trends(len(everything), _weeks(received, everything, days, zone), _speeds(spans), _rungs(counted))
 
 
 def _weeks(
-    received: Iterable[RequestStanding], everything: Iterable[RequestStanding], first: date, last: date, zone: ZoneInfo
+    received: Iterable[RequestStanding],
+    everything: Iterable[RequestStanding],
+    days: tuple[date, date],
+    zone: ZoneInfo,
 ) -> tuple[Week, ...]:
-    came = Counter(_monday(one.received_at.astimezone(zone).date()) for one in received)
-    closed = (one.closed_at.astimezone(zone).date() for one in everything if one.closed_at)
-    went = Counter(_monday(day) for day in closed if first <= day <= last)
-    found, monday = [], _monday(first)
-    while monday <= last:
-        found.append(Week(max(monday, first), came[monday], went[monday]))
-        monday += WEEK
-    return tuple(found)
+    first, last = days
+    monday = first - timedelta(days=first.weekday())
+    begins = [max(monday + week * WEEK, first) for week in range((last - monday) // WEEK + 1)]
+    # Each moment is looked up among these few: the day of each in the controller's zone took three times as long.
+    moments = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (*begins, last + timedelta(days=1))]
+    came = Counter(bisect_right(moments, one.received_at) for one in received)
+    went = Counter(bisect_right(moments, one.closed_at) for one in everything if one.closed_at)
+    return tuple(Week(day, came[number], went[number]) for number, day in enumerate(begins, 1))
 
 
-def _monday(day: date) -> date:
-    return day - timedelta(days=day.weekday())
-
-
-def _speeds(asked: Iterable[RequestStanding]) -> tuple[ProcessorSpeed, ...]:
+def _speeds(spans: Iterable[tuple[PropagationLine, float]]) -> tuple[ProcessorSpeed, ...]:
     took: dict[str, list[float]] = {}
     titles: dict[str, str] = {}
-    for one in asked:
-        for line in one.lines:
-            if line.told_at is not None:
-                hours = max((line.told_at - one.received_at).total_seconds(), 0.0) / 3600
-                took.setdefault(line.kind.processor, []).append(hours)
-                titles[line.kind.processor] = line.kind.title
+    for line, hours in spans:
+        took.setdefault(line.kind.processor, []).append(hours)
+        titles[line.kind.processor] = line.kind.title
     found = [
-        ProcessorSpeed(name, titles[name], len(spans), round(median(spans), 3), round(max(spans), 3))
-        for name, spans in took.items()
+        ProcessorSpeed(name, titles[name], len(hours), round(median(hours), 3), round(max(hours), 3))
+        for name, hours in took.items()
     ]
     return tuple(sorted(found, key=lambda one: (-one.median_hours, one.title)))
 
