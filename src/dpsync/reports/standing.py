@@ -1,5 +1,6 @@
 """Where requests stand at each processor: the values that period report, dossier and status are all made of."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -69,11 +70,14 @@ _OF_REQUESTS = _as_stored(
     *(_R.target_at, _R.starts_on, _R.strict_on, _R.due_on, _R.letter_by, _R.due_at, _R.clock_rule, _R.closed_at),
     _R.shredded_at,
 )
-_OF_PLACES = _as_stored(
-    *(_P.request_id, _P.processor, _P.account_id, _P.state, _P.rung, _P.way, _P.causes, _P.reason, _P.task),
-    *(_P.attempts, _P.notices, _P.told_at, _P.done_at, _P.state_since, _P.answer_by, _P.timer_at),
+_OF_KIND = (
+    *(_P.processor, _P.account_id, _P.state, _P.rung, _P.way, _P.causes, _P.reason, _P.task, _P.attempts),
+    _P.notices,
 )
+"""What lines have in common (`_Around.kind`)."""
+_OF_PLACES = _as_stored(*(_P.request_id, *_OF_KIND, _P.told_at, _P.done_at, _P.state_since, _P.answer_by, _P.timer_at))
 """In the order in which they are taken: a name looked up is dearer than a place, and there are 300,000 rows."""
+_KIND = slice(1, 1 + len(_OF_KIND))
 
 _owner = itemgetter(0)
 _day = lru_cache(4096)(date.fromisoformat)
@@ -98,15 +102,16 @@ class _Around:
     now: datetime
     processors: Mapping[str, ProcessorLine]
     stopped: Mapping[str, str]
-    kinds: dict[tuple[object, ...], LineKind] = field(default_factory=dict)
+    kinds: dict[Right, dict[tuple[Any, ...], LineKind]] = field(default_factory=lambda: defaultdict(dict))
     needs: dict[tuple[LineKind, Late, bool], Need] = field(default_factory=dict)
     moments: _Moments = field(default_factory=lambda: _Moments({None: None}))
 
-    def kind(self, key: tuple[Any, ...]) -> LineKind:
-        """Of a right, processor, account, state, rung, way, causes, reason, task, attempts and notices; made once."""
-        found = self.kinds.get(key)
+    def kind(self, right: Right, key: tuple[Any, ...]) -> LineKind:
+        """Of a right, and a processor, account, state, rung, way, causes, reason, task, attempts and notices; made
+        once."""
+        found = self.kinds[right].get(key)
         if found is None:
-            found = self.kinds[key] = self._made(*key)
+            found = self.kinds[right][key] = self._made(right, *key)
         return found
 
     def _made(
@@ -156,7 +161,7 @@ class _Around:
 
 
 def _standing(
-    row: Iterable[Any], places: Iterable[Iterable[Any]], around: _Around, longer: Extension | None
+    row: Iterable[Any], places: Iterable[Row[Any]], around: _Around, longer: Extension | None
 ) -> RequestStanding:
     id_, right, lifting, ground, source, received, assumed, accepted, target, starts, *days, rule, closed, gone = row
     strict_on, due_on, letter_by, over = days
@@ -185,11 +190,9 @@ def _standing(
 _RIGHTS = {right.value: right for right in Right}
 
 
-def _line(
-    row: Iterable[Any], head: LineHead, around: _Around, target_at: datetime, due_at: datetime
-) -> PropagationLine:
-    _, *key, told, done, since, answer, timer = row
-    kind, moments = around.kind((head.right, *key)), around.moments
+def _line(row: Row[Any], head: LineHead, around: _Around, target_at: datetime, due_at: datetime) -> PropagationLine:
+    told, done, since, answer, timer = row[_KIND.stop :]
+    kind, moments = around.kind(head.right, row[_KIND]), around.moments
     done_at, state_since = moments[done], moments[since]
     # A later reading of what is done moves `state_since`, and is no later end.
     finished_at = ((done_at or state_since) if kind.done else state_since) if kind.closed else None
