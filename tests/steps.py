@@ -14,7 +14,18 @@ from itertools import product
 from operator import attrgetter
 from pathlib import Path
 
-from dpsync.connector import Accepted, CannotTell, Contradicts, HandOver, NotIdentifiable, Recipient, Refused, Retryable
+from dpsync.connector import (
+    Accepted,
+    CannotTell,
+    Contradicts,
+    Declares,
+    HandOver,
+    NotIdentifiable,
+    Recipient,
+    Refused,
+    ReportedOutcome,
+    Retryable,
+)
 from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
 from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.rules.lifecycle import (
@@ -53,6 +64,8 @@ def told() -> Iterator[tuple[str, Event]]:
             f"later {busy:d}{doubtful:d}{blocked:d}",
             Retryable(reason=reason, busy=busy, doubtful=doubtful, blocked=blocked),
         )
+    for outcome in ReportedOutcome:
+        yield f"declares {outcome}", Declares(outcome=outcome, evidence=proof(), reason=reason, answer_by=LATER)
     for flag in (False, True):
         yield f"contradicts because {flag:d}", Contradicts(reason=reason, evidence=(), final=flag)
         yield f"cannot tell because {flag:d}", CannotTell(reason=reason, later=flag)
@@ -89,6 +102,7 @@ def positions(state: State, way: Way) -> Iterator[Position]:
     yield replace(rest, answer_within=timedelta(days=3))
     for readable, until in product((False, True), (None, NOW - timedelta(1), NOW, SOON, LATER)):
         yield replace(rest, verifiable=readable, answer_by=until, rereads=1)
+        yield replace(rest, verifiable=False, declares=readable, answer_by=until, doubtful=readable, told=readable)
     yield from (replace(rest, timer=timer, defects=defects) for timer in Timer for defects in (0, 3, 4))
 
 

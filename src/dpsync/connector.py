@@ -25,7 +25,6 @@ from dpsync.connector_inbound import (
     OptOutHint,
     RegistersHooks,
     Reported,
-    ReportedOutcome,
     ReportsOutcomes,
     TakesNotes,
     VendorHook,
@@ -36,6 +35,7 @@ from dpsync.connector_outcomes import (
     AsAsked,
     CannotTell,
     Contradicts,
+    Declares,
     Finding,
     HandOver,
     NothingHeld,
@@ -43,6 +43,7 @@ from dpsync.connector_outcomes import (
     Outcome,
     Recipient,
     Refused,
+    ReportedOutcome,
     Retryable,
 )
 from dpsync.connector_services import (
@@ -65,6 +66,7 @@ __all__ = [
     "Connector",
     "Contradicts",
     "Conversation",
+    "Declares",
     "Evidence",
     "Exemption",
     "Exported",
@@ -187,7 +189,8 @@ class Means(StrEnum):
 class Capability:
     """What a connector can do for a right, and what it cannot: printed in the report and in docs/processors.md.
 
-    `effect`: what is true afterwards; `limits`: what is not; `verified_by`: the read-back, or ""; `source`: dated.
+    `effect`: what is true afterwards; `limits`: what is not; `verified_by`: the read-back, or ""; `declared_by`: the
+    call by which the processor itself says how far it is, or ""; `source`: dated.
     """
 
     means: Means
@@ -196,6 +199,7 @@ class Capability:
     verified_by: str
     source: str
     address_change: bool = False
+    declared_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import ClassVar
+
+from dpsync.connector_outcomes import ReportedOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,6 @@ class ObservesOptOuts(Inbound):
 
         Raises `vendor.errors.Ended` and `CredentialsRejected` where it does not answer: then it is not known.
         """
-
-
-class ReportedOutcome(StrEnum):
-    """What a processor's own system says of what it was told; whatever else it says is not understood."""
-
-    RECEIVED = "received"
-    DONE = "done"
-    NOTHING_HELD = "nothing_held"
-    PARTLY = "partly"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

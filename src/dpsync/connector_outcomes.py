@@ -14,6 +14,16 @@ class Recipient(StrEnum):
     OPERATOR = "operator"
 
 
+class ReportedOutcome(StrEnum):
+    """What a processor's own system says of what it was told; whatever else it says is not understood."""
+
+    RECEIVED = "received"
+    DONE = "done"
+    NOTHING_HELD = "nothing_held"
+    PARTLY = "partly"
+    REFUSED = "refused"
+
+
 # --- the outcomes
 
 
@@ -134,4 +144,17 @@ class CannotTell:
     blocked: bool = False
 
 
-Finding = AsAsked | Contradicts | CannotTell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declares:
+    """Asked by us, the processor itself says how far it is. Its word is declared, and nothing was seen.
+
+    `answer_by`: when it expects to be done, where it has not said so before. `reason`: a fixed phrase of ours.
+    """
+
+    outcome: ReportedOutcome
+    evidence: tuple[Evidence, ...]
+    reason: str = ""
+    answer_by: datetime | None = None
+
+
+Finding = AsAsked | Contradicts | CannotTell | Declares

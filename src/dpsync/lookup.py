@@ -12,7 +12,7 @@ from typing import Any, Final, assert_never
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dpsync.connector import AsAsked, CannotTell, Connector, Contradicts, Instruction
+from dpsync.connector import AsAsked, CannotTell, Connector, Contradicts, Declares, Instruction
 from dpsync.errors import CredentialsRejected, DpsyncError, Locked
 from dpsync.model import Right
 from dpsync.vendor.errors import Ended
@@ -81,7 +81,7 @@ def _read(connector: Connector, asked: Instruction) -> Lookup:
             return Lookup(Presence.FOUND, seen, _counted(connector, asked))
         case CannotTell(reason=why, later=True):
             return unknown(why, again=True)
-        case CannotTell(reason=why):
+        case CannotTell(reason=why) | Declares(reason=why):
             return unknown(f"{NOT_SHOWN} ({why})")
         case other:
             assert_never(other)

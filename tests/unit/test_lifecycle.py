@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused
+from dpsync.connector import (
+    Accepted,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    Declares,
+    HandOver,
+    NothingHeld,
+    Refused,
+    ReportedOutcome,
+)
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail_status import is_undelivered
@@ -112,11 +123,14 @@ def test_a_rung_rises_only_with_what_proves_it(every: list[Stepped]) -> None:
             case Rung.CONFIRMED:
                 final = {AnswerKind.DONE, AnswerKind.NOTHING_HELD}
                 said = isinstance(event, Answer) and event.kind in final and not event.older
-                return not said and not isinstance(event, (Applied, NothingHeld))
+                word = isinstance(event, Declares) and event.outcome.value in final
+                return not said and not word and not isinstance(event, (Applied, NothingHeld))
             case Rung.ACKNOWLEDGED:
                 heard = {AnswerKind.RECEIVED, AnswerKind.PARTLY, AnswerKind.REFUSED}
                 queued = isinstance(event, Accepted) and at.way is Way.API
-                return not queued and not (isinstance(event, Answer) and event.kind in heard)
+                said = isinstance(event, Answer) and event.kind in heard
+                word = isinstance(event, Declares) and event.outcome.value in heard
+                return not queued and not said and not word
             case Rung.DELIVERED:
                 return not (isinstance(event, Answer) and event.kind is AnswerKind.DELIVERED)
             case _:
@@ -144,9 +158,9 @@ def test_done_is_made_only_by_what_proves_that_very_state(every: list[Stepped]) 
                 return state is State.NOTHING_HELD
             case AsAsked():
                 return state is State.VERIFIED
-            case Answer(kind=AnswerKind.DONE, older=False):
+            case Answer(kind=AnswerKind.DONE, older=False) | Declares(outcome=ReportedOutcome.DONE):
                 return state is State.DECLARED_DONE
-            case Answer(kind=AnswerKind.NOTHING_HELD, older=False):
+            case Answer(kind=AnswerKind.NOTHING_HELD, older=False) | Declares(outcome=ReportedOutcome.NOTHING_HELD):
                 return state is State.DECLARED_NOTHING_HELD
             case _:
                 return False
@@ -252,7 +266,7 @@ def test_what_may_have_gone_is_never_called_withdrawn_or_superseded_by_a_person(
 
 
 def test_a_doubt_ends_by_reading_by_an_answer_or_by_a_person_and_nothing_else(every: list[Stepped]) -> None:
-    ends = (AsAsked, Contradicts, CannotTell, HandOver)
+    ends = (AsAsked, Contradicts, CannotTell, Declares, HandOver)
     assert not against(
         every,
         lambda at, event, step: (
@@ -485,3 +499,134 @@ def test_what_only_took_a_message_in_has_not_said_that_the_processor_has_it(hear
     at = Position(right=Right.ERASURE, state=State.PENDING, way=Way.API)
     step = advance(at, Accepted(evidence=(), heard=heard), NOW)
     assert (step.state, step.rung, step.told) == (State.ACCEPTED, rung, True)
+
+
+# --- the processor's own word, asked for
+
+
+def declared(outcome: ReportedOutcome, **more: object) -> Declares:
+    return Declares(outcome=outcome, evidence=(), reason="its word", **more)  # type: ignore[arg-type]  # because the names are its own
+
+
+def asked(state: State, **more: object) -> Position:
+    """Of a processor of which nothing can be seen, and which can be asked."""
+    at = Position(right=Right.ERASURE, state=state, way=Way.API, verifiable=False, declares=True, told=True)
+    return replace(at, **{"rung": Rung.DELIVERED, "answer_by": NOW + timedelta(days=9), **more})  # type: ignore[arg-type]  # because the names are its own
+
+
+def test_what_was_accepted_is_read_where_the_processor_can_be_asked() -> None:
+    begun = asked(State.PENDING, rung=Rung.NONE, rereads=5)
+    step = advance(begun, Accepted(evidence=(), answer_by=NOW + timedelta(days=9)), NOW)
+    assert (step.timer, step.timer_at) == (Timer.REREAD, NOW + timedelta(minutes=10))
+    unread = advance(replace(begun, declares=False), Accepted(evidence=(), answer_by=NOW + timedelta(days=9)), NOW)
+    assert (unread.timer, unread.timer_at) == (Timer.ESCALATE, NOW + timedelta(days=9))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "alert", "rung"),
+    [
+        (ReportedOutcome.DONE, State.DECLARED_DONE, "", Rung.CONFIRMED),
+        (ReportedOutcome.NOTHING_HELD, State.DECLARED_NOTHING_HELD, "", Rung.CONFIRMED),
+        (ReportedOutcome.REFUSED, State.REFUSED, "refused", Rung.ACKNOWLEDGED),
+        (ReportedOutcome.PARTLY, State.ESCALATED, "partly", Rung.ACKNOWLEDGED),
+    ],
+)
+def test_the_word_that_was_asked_for_is_declared_and_nothing_is_read_again(
+    outcome: ReportedOutcome, state: State, alert: str, rung: Rung
+) -> None:
+    for before in (asked(State.ACCEPTED), asked(State.ESCALATED), asked(State.PENDING, doubtful=True)):
+        step = advance(before, declared(outcome), NOW)
+        assert (step.state, step.alert, step.rung, step.reason) == (state, alert, rung, "its word")
+        assert (step.timer, step.timer_at, step.keep_timer, step.next) == (None, None, False, Next.NOTHING)
+        assert step.told
+
+
+def test_even_where_we_could_look_its_word_alone_has_nothing_read_again() -> None:
+    step = advance(asked(State.ACCEPTED, verifiable=True), declared(ReportedOutcome.DONE), NOW)
+    assert (step.state, step.timer, step.timer_at) == (State.DECLARED_DONE, None, None)
+
+
+def test_not_yet_is_asked_again_and_on_the_day_it_is_owed_a_person_hears_of_it() -> None:
+    step = advance(asked(State.ACCEPTED, rereads=1), declared(ReportedOutcome.RECEIVED), NOW)
+    assert (step.state, step.entry, step.rung) == (State.ACCEPTED, EntryKind.CANNOT_TELL, Rung.ACKNOWLEDGED)
+    assert (step.told, step.rereads, step.reason) == (True, 2, "its word")
+    assert (step.timer, step.timer_at) == (Timer.REREAD, NOW + timedelta(hours=1))
+    late = advance(asked(State.ACCEPTED, answer_by=NOW), declared(ReportedOutcome.RECEIVED), NOW)
+    assert (late.state, late.alert, late.timer) == (State.ESCALATED, "no_answer", Timer.REREAD)
+    further = advance(asked(State.ESCALATED, rung=Rung.CONFIRMED), declared(ReportedOutcome.RECEIVED), NOW)
+    assert (further.state, further.timer, further.rung) == (State.ESCALATED, Timer.REREAD, Rung.CONFIRMED)
+    untold = advance(asked(State.ACCEPTED, told=False), declared(ReportedOutcome.RECEIVED), NOW)
+    assert untold.told
+
+
+def test_in_doubt_its_word_shows_that_it_was_told() -> None:
+    until = NOW + timedelta(days=4)
+    step = advance(
+        asked(State.PENDING, doubtful=True, rung=Rung.NONE), declared(ReportedOutcome.RECEIVED, answer_by=until), NOW
+    )
+    assert (step.state, step.rung, step.answer_by, step.told) == (State.ACCEPTED, Rung.ACKNOWLEDGED, until, True)
+    assert (step.timer, step.timer_at) == (Timer.REREAD, NOW + timedelta(minutes=10))
+    step = advance(asked(State.PENDING), declared(ReportedOutcome.DONE), NOW)
+    assert (step.state, step.entry) == (State.PENDING, EntryKind.REPEAT)  # nobody asked because of a doubt
+    step = advance(asked(State.PENDING, doubtful=True, way=Way.NOTICE), declared(ReportedOutcome.DONE), NOW)
+    assert (step.state, step.entry) == (State.PENDING, EntryKind.REPEAT)  # the letter is still to go
+    for outcome in ReportedOutcome:
+        for state in (State.HELD, State.WITHDRAWN):
+            step = advance(asked(state), declared(outcome), NOW)
+            assert (step.state, step.entry, step.keep_timer) == (state, EntryKind.REPEAT, True)
+
+
+def test_a_no_that_is_read_again_is_no_news() -> None:
+    step = advance(asked(State.REFUSED), declared(ReportedOutcome.REFUSED), NOW)
+    assert (step.state, step.alert, step.entry) == (State.REFUSED, "", EntryKind.CANNOT_TELL)
+    assert (step.timer, step.keep_timer) == (None, False)
+    assert advance(asked(State.REFUSED), declared(ReportedOutcome.DONE), NOW).state is State.DECLARED_DONE
+    assert advance(asked(State.REFUSED), declared(ReportedOutcome.RECEIVED), NOW).entry is EntryKind.CANNOT_TELL
+
+
+@pytest.mark.parametrize("outcome", ReportedOutcome)
+def test_nothing_that_was_said_goes_back(outcome: ReportedOutcome) -> None:
+    step = advance(asked(State.DECLARED_DONE, rung=Rung.CONFIRMED), declared(outcome), NOW)
+    against = outcome in {ReportedOutcome.REFUSED, ReportedOutcome.PARTLY}
+    assert step.state is (State.ESCALATED if against else State.DECLARED_DONE)
+    assert step.alert == ("taken_back" if against else "")
+    assert (step.rung, step.timer, step.keep_timer) == (Rung.CONFIRMED, None, False)
+
+
+def test_a_word_about_a_letter_sets_no_clock_of_the_interface() -> None:
+    at = asked(State.ACCEPTED, way=Way.NOTICE, timer=Timer.REMIND)
+    step = advance(at, declared(ReportedOutcome.RECEIVED), NOW)
+    assert (step.state, step.entry, step.timer) == (State.ACCEPTED, EntryKind.CANNOT_TELL, None)
+
+
+def test_a_message_that_there_is_news_has_it_asked_for_at_once() -> None:
+    hint = Answer(AnswerKind.RECEIVED)
+    for state in (State.ACCEPTED, State.ESCALATED, State.REFUSED):
+        step = advance(asked(state), hint, NOW)
+        assert (step.state, step.timer, step.timer_at, step.keep_timer) == (state, Timer.REREAD, NOW, False)
+        assert step.rung is Rung.ACKNOWLEDGED
+    kept = [
+        advance(asked(State.ACCEPTED, declares=False), hint, NOW),
+        advance(asked(State.ACCEPTED, way=Way.NOTICE), hint, NOW),
+        advance(asked(State.ACCEPTED), Answer(AnswerKind.DELIVERED), NOW),
+    ]
+    assert [(step.timer, step.timer_at, step.keep_timer) for step in kept] == [(None, None, True)] * 3
+
+
+def test_who_tries_again_after_silence_is_not_told_the_same_word_again() -> None:
+    for at, read in (
+        (asked(State.ESCALATED), False),
+        (asked(State.ESCALATED, verifiable=True), True),
+        (asked(State.ESCALATED, declares=False), True),
+        (asked(State.ESCALATED, way=Way.NOTICE, declares=False), False),
+        (asked(State.ACCEPTED), False),
+    ):
+        step = advance(at, Decision(DecisionKind.RETRY), NOW)
+        assert (step.state, step.doubtful, step.next) == (State.PENDING, read, Next.NOW)
+
+
+def test_its_day_gone_by_it_is_still_asked() -> None:
+    at = asked(State.ACCEPTED, rereads=2)
+    step = advance(at, Timer.ESCALATE, NOW)
+    assert (step.state, step.timer, step.timer_at) == (State.ESCALATED, Timer.REREAD, NOW + timedelta(hours=6))
+    assert advance(replace(at, declares=False), Timer.ESCALATE, NOW).timer is None

@@ -281,6 +281,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "processors[].capabilities[].effect": "what is true afterwards",
         "processors[].capabilities[].limits": "what is not",
         "processors[].capabilities[].verified_by": "how we read it back; empty: their word only",
+        "processors[].capabilities[].declared_by": "how we ask them for their word; empty: they must send it",
         "processors[].capabilities[].source": "the documentation it rests on",
         "processors[].exempt[]": "rights it need not be told of, with `right`, `code`, `reason`, `by`, `until`",
         "kept[].what": "a kind of data that is kept of people; the list is empty without settings",

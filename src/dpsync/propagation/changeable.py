@@ -71,6 +71,7 @@ class Changeable:
             lifting=lifting,
             controller=processor is not None and processor.is_controller,
             verifiable=bool(capability and capability.verified_by),
+            declares=bool(capability and capability.declared_by),
             answer_within=processor.answer_within if processor else timedelta(days=10),
             answer_by=self.answer_by,
             timer=self.timer,

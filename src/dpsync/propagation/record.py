@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
-from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Refused
+from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Declares, Evidence, HandOver, Refused
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Right, State, Way
@@ -191,7 +191,7 @@ class _Recording:
         written = list(one.beside)
         for event in one.events:
             # What follows the outcome is our own reading, also where the credential was rejected in it.
-            reading = isinstance(event, (AsAsked, Contradicts, CannotTell)) or self._step is not None
+            reading = isinstance(event, (AsAsked, Contradicts, CannotTell, Declares)) or self._step is not None
             self._happen(event, "finding" if reading else "outcome", written)
             written = []
         if self._step is None:

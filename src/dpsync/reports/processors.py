@@ -13,7 +13,10 @@ from dpsync.reports.words import MEANS, RIGHTS
 
 @dataclass(frozen=True, slots=True)
 class CapabilityLine:
-    """What is true after a right was carried out, what is not, how that is read back ("": it cannot be)."""
+    """What is true after a right was carried out, what is not, how that is read back ("": it cannot be).
+
+    `declared_by`: how the processor is asked for its word where there is no more than that.
+    """
 
     right: Right
     means: Means
@@ -21,6 +24,7 @@ class CapabilityLine:
     limits: str
     verified_by: str
     source: str
+    declared_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ def capability_lines(
     lines = []
     for right in Right:
         can = declared.get(right) or by_notice.get(right) or UNDECLARED
-        lines.append(CapabilityLine(right, can.means, can.effect, can.limits, can.verified_by, can.source))
+        line = CapabilityLine(right, can.means, can.effect, can.limits, can.verified_by, can.source, can.declared_by)
+        lines.append(line)
     return tuple(lines)
 
 
@@ -80,6 +85,6 @@ def capability_rows(can: CapabilityLine) -> tuple[tuple[str, str], ...]:
         ("How", MEANS[can.means]),
         ("Effect", can.effect or "not known"),
         ("Limits", can.limits or "no limit is known"),
-        ("Seen by us", can.verified_by or "no: there is only their word, or our operator's"),
+        ("Seen by us", can.verified_by or can.declared_by or "no: there is only their word, or our operator's"),
         ("Source", can.source or "no documentation"),
     )

@@ -53,6 +53,7 @@ FINDINGS = {
     "AsAsked": "We looked at {title} ourselves{later}: {found}.",
     "Contradicts": "We looked at {title} ourselves{later}, and it is not as asked.",
     "CannotTell": "We looked at {title} ourselves{later}, and could not see whether it is done.",
+    "Declares": "We asked {title} how far it is{later}. What it says is its word: we saw nothing ourselves.",
 }
 ANSWERS = {
     AnswerKind.RECEIVED: "{title} said that it has the letter.",

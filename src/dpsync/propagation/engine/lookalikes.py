@@ -13,6 +13,7 @@ from dpsync.connector import (
     CannotTell,
     Connector,
     Contradicts,
+    Declares,
     HandOver,
     Instruction,
     NothingHeld,
@@ -43,7 +44,7 @@ def tell(connector: Connector, instruction: Instruction) -> Outcome:
             return NothingHeld(evidence=evidence)
         case Contradicts():
             return HandOver(to=Recipient.OPERATOR, task=TASK, evidence=evidence)
-        case CannotTell(reason=reason):
+        case CannotTell(reason=reason) | Declares(reason=reason):
             return Retryable(reason=reason, evidence=evidence)
         case never:
             assert_never(never)

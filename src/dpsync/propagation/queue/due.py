@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, update
 
-from dpsync.connector import AsAsked, CannotTell, Contradicts, Retryable
+from dpsync.connector import AsAsked, CannotTell, Contradicts, Declares, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right, Way
 from dpsync.propagation.queue import lanes
@@ -71,7 +71,7 @@ def note_account(
         if since is None:
             connection.execute(_ACCOUNT.where(_A.blocked_since.is_(None)).values(blocked_since=now), here)
         return "blocked" if since is not None and now - since >= backoff.BLOCKED_AFTER else ""
-    by_letter = row["way"] != Way.API and not isinstance(event, AsAsked | Contradicts | CannotTell)
+    by_letter = row["way"] != Way.API and not isinstance(event, AsAsked | Contradicts | CannotTell | Declares)
     if since is not None and not by_letter and any(one.status for one in getattr(event, "evidence", ())):
         connection.execute(_ACCOUNT.values(blocked_since=None), here)
     return "misplaced" if isinstance(event, Retryable) and event.misplaced else ""

@@ -31,6 +31,9 @@ def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
             reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
             step = replace(stay(at, EntryKind(reached.name.lower())), keep_timer=True)
+            if answer.kind is AnswerKind.RECEIVED and at.declares and at.way is Way.API:
+                # Its own system has news: what they are it is asked, for a message may come late, twice or never.
+                step = replace(step, keep_timer=False, timer=Timer.REREAD, timer_at=now)
             # A host's word that one contact has it does not outweigh another's that one has not: a person's does.
             told = at.told or answer.kind is AnswerKind.RECEIVED or at.rung is Rung.NONE
             return step if at.way is Way.OPERATOR else replace(step, rung=max(at.rung, reached), told=told)

@@ -99,6 +99,8 @@ def _retried(at: Position) -> Step:
     }
     if at.state not in again:
         raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
-    # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated.
-    unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED}
+    # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated. Where
+    # there is only the processor's word, it would say again what the person who decides has heard already.
+    shown = at.verifiable or not at.declares
+    unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED} and shown
     return go(at, State.PENDING, EntryKind.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)

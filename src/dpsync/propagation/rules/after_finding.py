@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from dpsync.connector import AsAsked, CannotTell, Contradicts, Finding
+from dpsync.connector import AsAsked, CannotTell, Contradicts
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import DONE_STATES, Rung, State, Way
 from dpsync.propagation.rules.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
 from dpsync.propagation.rules.event import Next, Position, Step, Timer, go, stay
 
 
-def after_finding(at: Position, finding: Finding, now: datetime) -> Step:
+def after_finding(at: Position, finding: AsAsked | Contradicts | CannotTell, now: datetime) -> Step:
     """What our own reading makes of it."""
     if at.state is State.PENDING and at.doubtful:
         return _doubt_resolved(at, finding, now)
@@ -22,8 +22,8 @@ def after_finding(at: Position, finding: Finding, now: datetime) -> Step:
             return _seen(at, now)
         case Contradicts():
             return _seen_otherwise(at, finding, now)
-        case CannotTell(later=later, reason=reason) if at.state in _OWED and at.way is Way.API:
-            return _still_queued(at, reason, now, readable=later)
+        case CannotTell(later=later, reason=reason) if at.state in OWED and at.way is Way.API:
+            return still_queued(at, reason, now, readable=later)
         case CannotTell(later=later, blocked=blocked, reason=reason):
             # What was blocked was no reading: it goes on when the account does, and none of them is used up.
             wait = timedelta(0) if blocked else reread_delay(at.rereads) if later else None
@@ -40,25 +40,25 @@ def _seen(at: Position, now: datetime) -> Step:
     return go(at, State.VERIFIED, EntryKind.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
 
 
-_OWED = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
+OWED = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
 
 
 def _seen_otherwise(at: Position, seen: Contradicts, now: datetime) -> Step:
     refused_since = seen.final and at.way is Way.API
-    if at.state in _OWED and not refused_since:
+    if at.state in OWED and not refused_since:
         # Nobody has said yet that it is done, so nothing is contradicted.
-        return _still_queued(at, seen.reason, now, readable=True)
+        return still_queued(at, seen.reason, now, readable=True)
     # Told they were; that it was done is not so. The vendor's index may lag, so it is looked at once more by itself.
     rung = min(at.rung, Rung.ACKNOWLEDGED)
     step = replace(
         go(at, State.CONTRADICTED, EntryKind.CONTRADICTED, alert="contradicted", reason=seen.reason), rung=rung
     )
-    if at.state in _OWED | {State.CONTRADICTED}:
+    if at.state in OWED | {State.CONTRADICTED}:
         return step
     return replace(step, timer=Timer.REREAD, timer_at=now + timedelta(hours=1))
 
 
-def _still_queued(at: Position, reason: str, now: datetime, *, readable: bool) -> Step:
+def still_queued(at: Position, reason: str, now: datetime, *, readable: bool) -> Step:
     """It is not so yet. What an interface queued is looked at until the day of the answer; then a person is told."""
     step = replace(stay(at, EntryKind.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
     if at.way is not Way.API:
@@ -82,7 +82,7 @@ def _owed_by(at: Position, now: datetime) -> datetime:
     return at.answer_by or now
 
 
-def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
+def _doubt_resolved(at: Position, finding: AsAsked | Contradicts | CannotTell, now: datetime) -> Step:
     match finding:
         case AsAsked():
             later = now + STILL_VERIFIED_AFTER

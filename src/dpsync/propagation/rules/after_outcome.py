@@ -86,7 +86,7 @@ def _accepted(at: Position, accepted: Accepted, now: datetime) -> Step:
         case Way.API:
             rung = Rung.ACKNOWLEDGED if accepted.heard else Rung.DELIVERED
             step = go(at, State.ACCEPTED, EntryKind.ACCEPTED, rung, answer_by=until)
-            return read_again(step, replace(at, rereads=0, answer_by=until), now, readable=at.verifiable)
+            return read_again(step, replace(at, rereads=0, answer_by=until), now, readable=at.readable)
         case Way.NOTICE | Way.OPERATOR:
             state = State.ACCEPTED if at.way is Way.NOTICE else State.HANDED_OVER
             # A letter to our own operator tells nobody outside, so it proves nothing about the processor.

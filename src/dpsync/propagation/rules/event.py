@@ -99,10 +99,11 @@ class Position:
 
     `doubtful`: the last attempt may have had an effect, so it is read before it is repeated. `touched`: some attempt
     may have had one; it is never taken back, so what is withdrawn then is not called untold. `verifiable`: the
-    connector declares a read-back for this right. `told`: the processor has the instruction, as far as anybody can
-    know; `heard`: a person there has answered the letter that asked last, and `by_link` from the letter itself.
-    `contact_confirmed`: the processor's contact has confirmed itself by link. `controller`: it is one of its own, and
-    no processor. `answer_within` is what the contract with the processor grants.
+    connector declares a read-back for this right; `declares`: the processor itself can be asked how far it is. `told`:
+    the processor has the instruction, as far as anybody can know; `heard`: a person there has answered the letter that
+    asked last, and `by_link` from the letter itself. `contact_confirmed`: the processor's contact has confirmed itself
+    by link. `controller`: it is one of its own, and no processor. `answer_within` is what the contract with the
+    processor grants.
     """
 
     right: Right
@@ -120,10 +121,16 @@ class Position:
     lifting: bool = False
     controller: bool = False
     verifiable: bool = True
+    declares: bool = False
     contact_confirmed: bool = True
     answer_within: timedelta = timedelta(days=10)
     answer_by: datetime | None = None
     timer: Timer | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is anything to read: what was done, or what the processor says of it."""
+        return self.verifiable or self.declares
 
 
 class Next(StrEnum):

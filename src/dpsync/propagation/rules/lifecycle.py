@@ -13,6 +13,7 @@ from dpsync.connector import (
     AsAsked,
     CannotTell,
     Contradicts,
+    Declares,
     HandOver,
     NothingHeld,
     NotIdentifiable,
@@ -25,8 +26,9 @@ from dpsync.model import DONE_STATES, Cause, State, Way
 from dpsync.propagation.rules.after_answer import ON_THEIR_WORD, after_answer
 from dpsync.propagation.rules.after_decision import after_decision, released
 from dpsync.propagation.rules.after_failure import after_defect, after_interruption
-from dpsync.propagation.rules.after_finding import after_finding, read_again
+from dpsync.propagation.rules.after_finding import read_again
 from dpsync.propagation.rules.after_outcome import after_outcome, after_reminder
+from dpsync.propagation.rules.after_reading import after_reading
 from dpsync.propagation.rules.event import (
     Answer,
     AnswerKind,
@@ -100,7 +102,7 @@ def _may_have_touched(event: Event) -> bool:
             return True
         case NothingHeld() | NotIdentifiable() | Retryable() | CredentialsRejected() | AsAsked() | Contradicts():
             return False  # what was left in doubt is in the step's own doubt
-        case CannotTell() | Answer() | Decision() | Timer() | EarlierAddress():
+        case CannotTell() | Declares() | Answer() | Decision() | Timer() | EarlierAddress():
             return False
         case _:
             assert_never(event)
@@ -110,8 +112,8 @@ def _next(at: Position, event: Event, now: datetime) -> Step:
     match event:
         case Applied() | NothingHeld() | Accepted() | HandOver() | NotIdentifiable() | Refused() | Retryable():
             return after_outcome(at, event, now)
-        case AsAsked() | Contradicts() | CannotTell():
-            return after_finding(at, event, now)
+        case AsAsked() | Contradicts() | CannotTell() | Declares():
+            return after_reading(at, event, now)
         case Answer():
             return after_answer(at, event, now)
         case Decision():
@@ -157,7 +159,7 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
             step = go(at, State.ESCALATED, EntryKind.ESCALATED, alert="no_answer")
             # A letter is followed by one to the backup contact; what an interface queued is only read.
             if at.way is Way.API:
-                return read_again(step, at, now, readable=at.verifiable)
+                return read_again(step, at, now, readable=at.readable)
             return replace(step, timer=Timer.REMIND, timer_at=now)
         case Timer.REREAD | Timer.REMIND:
             raise IllegalTransition(f"{timer.value} is acted on by asking the connector")

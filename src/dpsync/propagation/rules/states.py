@@ -12,11 +12,13 @@ from dpsync.connector import (
     AsAsked,
     CannotTell,
     Contradicts,
+    Declares,
     HandOver,
     NothingHeld,
     NotIdentifiable,
     Recipient,
     Refused,
+    ReportedOutcome,
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
@@ -44,9 +46,9 @@ EXPLAINED = {
     State.ACCEPTED: "the processor has it, and owes an answer",
     State.HANDED_OVER: "our own operator has the task",
     State.APPLIED: "the processor said that it is done",
-    State.DECLARED_DONE: "a person at the processor said that it is done",
+    State.DECLARED_DONE: "a person or a system at the processor said that it is done",
     State.NOTHING_HELD: "the processor said, in its documented way, that it does not hold the person",
-    State.DECLARED_NOTHING_HELD: "a person at the processor said that nothing is held",
+    State.DECLARED_NOTHING_HELD: "a person or a system at the processor said that nothing is held",
     State.VERIFIED: "dpsync has read back that it is done",
     State.CONTRADICTED: "dpsync has read back the opposite of what was said",
     State.REFUSED: "the processor said no, or gave an answer that is not documented",
@@ -77,6 +79,9 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "finding: it will not be done", Contradicts(reason="", evidence=(), final=True)
     yield "finding: cannot tell now", CannotTell(reason="", later=True)
     yield "finding: cannot ever tell", CannotTell(reason="")
+    for outcome in ReportedOutcome:
+        word = outcome.value.replace("_", " ")
+        yield f"finding: the processor says {word}", Declares(outcome=outcome, evidence=())
     for kind in AnswerKind:
         yield f"answer: {kind.value.replace('_', ' ')}", Answer(kind)
     for decided in DecisionKind:
