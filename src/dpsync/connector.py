@@ -139,7 +139,7 @@ class Instruction:
 
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
     `reference` are HMACs over propagation and notice number. `request`: by which id its processor may answer later.
-    `digest_key` keys the digests in the evidence.
+    `digest_key` keys the digests in the evidence. `received_at`: when the controller received what is asked.
     """
 
     reference: str
@@ -157,6 +157,7 @@ class Instruction:
     digest_key: bytes = field(default=b"", repr=False)
     may_call_until: Callable[[], float] = field(default=lambda: float("inf"), repr=False, compare=False)
     letter: Letter | None = None
+    received_at: datetime | None = None
 
     @property
     def deadline(self) -> float:

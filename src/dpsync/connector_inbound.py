@@ -31,8 +31,12 @@ class Inbound(ABC):
     """A connector whose vendor sends webhooks, to `/in/{processor}/{secret}`, inherits this too.
 
     What comes in is a hint at most: it is read again at the vendor before it counts, and never becomes a
-    rectification or an erasure.
+    rectification or an erasure. `taken`, `unsigned`: the status that this vendor waits for where a delivery was taken
+    in, and where its signature is not right.
     """
+
+    taken: ClassVar[int] = 200
+    unsigned: ClassVar[int] = 401
 
     @abstractmethod
     def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:
@@ -92,7 +96,10 @@ class ReportsOutcomes(Inbound):
     """A connector whose processor says later, by a signed message, what became of what it was told.
 
     Then that is the processor's word, as a person's answer to a letter is: it is declared, and never verified.
+    `only_so`: it can be asked for nowhere, so that the section of settings must say where it comes in.
     """
+
+    only_so: ClassVar[bool] = True
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:  # noqa: ARG002 - because the contract names them
         """Nothing to remember, see `reported`."""
@@ -100,7 +107,9 @@ class ReportsOutcomes(Inbound):
 
     @abstractmethod
     def reported(self, headers: Mapping[str, str], body: bytes) -> Reported:
-        """What one delivery says. Makes no call. Raises `SignatureInvalid`, `WebhookStale` and `PayloadInvalid`."""
+        """What one delivery says. Raises `SignatureInvalid`, `WebhookStale` and `PayloadInvalid`; `vendor.errors.Ended`
+        where it takes a call to check the signature, and that is not answered. Makes no other call.
+        """
 
 
 @dataclass(frozen=True, slots=True)

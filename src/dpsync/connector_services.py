@@ -158,7 +158,9 @@ class MailRefused(ProcessorError):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What the service lends a connector. `mail` is None where no mail host is configured."""
+    """What the service lends a connector. `mail` is None where no mail host is configured. `inbound_url`: where the
+    processor's own messages come in, "" where nowhere; whoever knows it may send some.
+    """
 
     http: Http
     clock: Clock
@@ -166,3 +168,4 @@ class Kit:
     shelf: Shelf
     mail: Mail | None = None
     rehearsal: bool = False
+    inbound_url: str = field(default="", repr=False)

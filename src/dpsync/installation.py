@@ -208,7 +208,13 @@ class Installation:
             shelf=StoredShelf(processor, self.engine, lambda: self.writer, self.keys, self.clock),
             mail=self.mail,
             rehearsal=self.settings.controller.rehearsal,
+            inbound_url=self._inbound_url(processor),
         )
+
+    def _inbound_url(self, processor: str) -> str:
+        section, base = self.settings.processors.get(processor), self.settings.intake.public_url
+        secret = section.inbound_secret if section else None
+        return f"{base.rstrip('/')}/in/{processor}/{secret.get_secret_value()}" if base and secret else ""
 
     def address_of(self, role: Role) -> str:
         """The address of whoever holds a role; "" where nobody does."""

@@ -122,7 +122,7 @@ def _processor(name: str, section: ProcessorSection, connector: Connector) -> Pr
     if section.inbound_secret is not None and not isinstance(connector, Inbound):
         key = f"processors.{name}.inbound_secret"
         raise ConfigurationError([Fault(key, f"is of no use: {section.connector} takes in no webhooks")])
-    if section.inbound_secret is None and isinstance(connector, ReportsOutcomes):
+    if section.inbound_secret is None and isinstance(connector, ReportsOutcomes) and connector.only_so:
         key, why = f"processors.{name}.inbound_secret", "is needed: what the processor says of its work comes in there"
         raise ConfigurationError([Fault(key, f"{why}, at /in/{name}/SECRET")])
     if section.retention is not None and not isinstance(connector, KeepsConversations):

@@ -30,13 +30,13 @@ from dpsync.connector import (
 )
 from dpsync.connectors.webhook import BY_LETTER_AFTER, LONGEST_REMARK, TASK, Webhook
 from dpsync.connectors.webhook.calls import ERRORS, NOT_TAKEN, WebhookSettings
-from dpsync.connectors.webhook.message import Dispatch, last
 from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, SignatureInvalid, WebhookStale
 from dpsync.http import BARRED, HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.sandbox.main_database import running_main_database
 from dpsync.sandbox.signing import signature, verifies
 from dpsync.signature import PREFIX, PUBLISHED, checked_by, signed_headers
+from dpsync.vendor.tellings import Dispatch, last
 from tests.connectors.contract import (
     HTML,
     NEW,

@@ -11,7 +11,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dpsync.connector import ObservesOptOuts, ReportsOutcomes
+from dpsync.connector import Inbound, ObservesOptOuts, ReportsOutcomes
 from dpsync.errors import CredentialsRejected, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import ReceptionBusy
@@ -54,6 +54,7 @@ class Deliveries:
 
     async def _take_in(self, request: Request, processor: str, secret: str) -> Response:
         now, refusals = self._receiver.clock.now(), self._receiver.refusals
+        connector = self._receiver.listeners.connector(processor, secret)
         try:
             body = await bodies.read(request, LONGEST_DELIVERY)
         except bodies.TooLarge:
@@ -61,24 +62,26 @@ class Deliveries:
             raise
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            await asyncio.to_thread(self._deliver, processor, secret, headers, body, now)
+            await asyncio.to_thread(self._deliver, processor, connector, headers, body, now)
         except NotFound:
             return Response(status_code=404)
         except (Ended, CredentialsRejected, ReceptionBusy):
             # It is not known whether it is so, or comes too early: the vendor sends it again, for an hour or so.
             return Response(status_code=503, headers={"retry-after": "60"})
         except SignatureInvalid:
-            refusals.note(Refusal(processor, 401), now)
-            return Response(status_code=401)
+            refusals.note(Refusal(processor, connector.unsigned), now)
+            return Response(status_code=connector.unsigned)
         except PayloadInvalid as refusal:
             refusals.note(Refusal(processor, 422, refusal.field, problem=refusal.problem), now)
             return JSONResponse({"error": refusal.problem, "field": refusal.field}, 422)
-        return Response(status_code=200)
+        return Response(status_code=connector.taken)
 
-    def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-        connector = self._receiver.listeners.connector(processor, secret)
+    def _deliver(
+        self, processor: str, connector: Inbound, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> None:
         if isinstance(connector, ReportsOutcomes):
             self._receiver.outcomes.take(processor, connector.reported(headers, body), now)
+            self._receiver.worker.wake()  # of some connectors it is read at once what it means
         seen = connector.receive(headers, body)
         if seen:
             self._receiver.conversations.note(processor, seen, now)

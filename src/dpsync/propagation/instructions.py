@@ -59,6 +59,7 @@ def instruction_of(
         digest_key=key.commit_key,
         may_call_until=may_call_until,
         letter=letter,
+        received_at=request.received_at,
     )
 
 

@@ -4,5 +4,6 @@ Here belongs what at least two vendors need: how a connector is built (`connecto
 people in places (`places`), the calls of one instruction (`calls`), a vendor's errors as a table and what ends a step
 (`errors`), the token that calls bear (`token`) and how fast they follow each other (`pace`), how many answers become
 one outcome (`outcomes`), how a record with typed fields is put right (`rectification`, `corrections`, `field_values`),
-and how what a webhook brings is read (`deliveries`).
+how what a webhook brings is read (`deliveries`), and what was told
+to a processor that answers later (`tellings`).
 """

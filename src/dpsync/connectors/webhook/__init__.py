@@ -37,16 +37,17 @@ from dpsync.connector import (
 )
 from dpsync.connectors.webhook import message
 from dpsync.connectors.webhook.calls import ERRORS, Calls, WebhookSettings
-from dpsync.connectors.webhook.message import Dispatch
 from dpsync.errors import ConfigurationError, Fault, PayloadInvalid
 from dpsync.model import Right
 from dpsync.signature import Verifier, checked_by, doubts
 from dpsync.signing_keys import PRIVATE, PUBLIC
 from dpsync.urls import is_loopback, may_be_called
+from dpsync.vendor import tellings
 from dpsync.vendor.connector import HttpConnector
 from dpsync.vendor.deliveries import part
 from dpsync.vendor.errors import Ended
 from dpsync.vendor.outcomes import together
+from dpsync.vendor.tellings import Dispatch
 
 OUTCOME: Final = "dpsync.request.outcome"
 LONGEST_REMARK: Final = 2000
@@ -128,12 +129,12 @@ class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]
         if said is None:
             return NotIdentifiable(reason="nothing in the instruction says who the person is")
         calls = self.calls(instruction)
-        telling = message.begin(self._kit.shelf, instruction, said, self._kit.clock.now())
+        telling = tellings.begin(self._kit.shelf, instruction, said, self._kit.clock.now())
         try:
             calls.deliver(telling.reference, message.body(telling, said))
         except Ended as end:
             return self._tried(together([end.outcome], calls.kept), telling)
-        message.note_taken(self._kit.shelf, instruction, telling)
+        tellings.note_taken(self._kit.shelf, instruction, telling)
         return Accepted(evidence=calls.kept, heard=False)
 
     def _tried(self, outcome: Outcome, telling: Dispatch) -> Outcome:
@@ -174,7 +175,7 @@ class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]
     def _answered(self, reference: object) -> tuple[str, bool]:
         """The request of one of our messages, and whether that was not the last one. Raises `PayloadInvalid`."""
         found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-        last = message.last(self._kit.shelf, found[1]) if found else None
+        last = tellings.last(self._kit.shelf, found[1]) if found else None
         if found is None or last is None or (number := int(found[2])) > last.number:
             raise PayloadInvalid("data.reference", "is of no message of ours")
         if number == last.number and reference != last.reference:
