@@ -31,6 +31,7 @@ from tests.connectors import (
     test_google_analytics,
     test_hootsuite,
     test_mailchimp,
+    test_opendsr,
     test_webhook,
 )
 from tests.connectors.contract import NOW, Answers, Hands, HttpContract, Said, instruction
@@ -43,6 +44,7 @@ CONTRACTS: dict[str, type[HttpContract]] = {
     "google_analytics": test_google_analytics.Asks,
     "hootsuite": test_hootsuite.TestRectification,
     "mailchimp": test_mailchimp.TestMailchimp,
+    "opendsr": test_opendsr.Asked,
     "webhook": test_webhook.Told,
 }
 STATUSES = (200, 201, 204, 400, 401, 403, 404, 409, 422, 429, 500, 503)

@@ -97,6 +97,18 @@ inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
 secrets = [{{ env = "DPSYNC_TEST_WEBHOOK" }}]
 answer_secrets = [{{ env = "DPSYNC_TEST_WEBHOOK_ANSWERS" }}]
 """
+TRACKING = """
+[processors.tracker]
+title = "Example Tracker"
+connector = "opendsr"
+contact = "privacy@tracker.example"
+answer_within = "5 days"
+url = "{opendsr_url}/v2"
+domain = "opendsr.sandbox.example"
+credential = {{ env = "DPSYNC_TEST_OPENDSR" }}
+authorities = {{ env = "DPSYNC_TEST_AUTHORITY" }}
+inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
+"""
 CONFIG = """\
 [controller]
 name = "Example Gardens"
@@ -369,6 +381,9 @@ def installed(
         environ |= {"DPSYNC_TEST_EVENTBRITE": addresses.eventbrite_token, "DPSYNC_TEST_INBOUND": INBOUND}
         environ |= {"DPSYNC_TEST_CAMPAIGN_MONITOR": addresses.campaign_monitor_key}
         environ |= {"DPSYNC_TEST_WEBHOOK": addresses.webhook_secret}
+        environ |= {"DPSYNC_TEST_OPENDSR": addresses.opendsr_token}
+        if "DPSYNC_TEST_AUTHORITY" in processors:
+            environ |= {"DPSYNC_TEST_AUTHORITY": sandbox.opendsr.authority()}
         environ |= {"DPSYNC_TEST_WEBHOOK_ANSWERS": addresses.webhook_answer_secret}
         environ |= {"DPSYNC_TEST_ACCESS": "access-0", "DPSYNC_TEST_REFRESH": "refresh-0"}
         environ |= {

@@ -445,12 +445,27 @@ def test_who_says_later_what_it_did_has_an_address_to_say_it_to() -> None:
     assert tomllib.loads(played)["processors"]["forms"]["url"] == "http://127.0.0.1:9107/webhook"
 
 
+def test_who_signs_by_an_authority_of_its_own_in_a_rehearsal_has_it_named() -> None:
+    kinds = {"tracker": "opendsr"}
+    section = tomllib.loads(settings_text(replace(answers(), processors=kinds, rehearsal=True)))["processors"][
+        "tracker"
+    ]
+    assert section["url"] == "http://127.0.0.1:9108/v2"
+    assert section["domain"] == "opendsr.sandbox.example"
+    assert section["authorities"] == {"file": "secrets/tracker.authorities"}
+    assert section["credential"] == {"file": "secrets/tracker.credential"}
+    real = tomllib.loads(settings_text(replace(answers(), processors=kinds)))["processors"]["tracker"]
+    assert (real["url"], "domain" in real, "authorities" in real) == ("", False, False)
+
+
 def filled_in(key: str, value: object) -> object:
     """What stands there once somebody filled it in."""
     secret = SecretStr(f"{'0a' * 16}-us19")
     if isinstance(value, list):
         return [secret if isinstance(one, dict) else one for one in value] or ["123"]
-    return "https://processor.example/" if key == "url" else "123" if value == "" else secret
+    if isinstance(value, str):
+        return "https://processor.example/" if key == "url" else value or "123"
+    return secret
 
 
 @pytest.mark.parametrize("kind", connector_names())

@@ -15,7 +15,16 @@ from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.signature import signed_headers
 from tests.sandbox_caller import ADA, md5
 
-VENDORS = ("mailchimp", "campaign_monitor", "eventbrite", "hootsuite", "google_analytics", "brevo", "webhook")
+VENDORS = (
+    "mailchimp",
+    "campaign_monitor",
+    "eventbrite",
+    "hootsuite",
+    "google_analytics",
+    "brevo",
+    "webhook",
+    "opendsr",
+)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -105,6 +114,16 @@ def webhook(box: RunningSandbox) -> Call:
     return Call(box.webhook, "POST", box.webhook.url, body, headers)
 
 
+def opendsr(box: RunningSandbox) -> Call:
+    box.opendsr.add(ADA)
+    identity = {"identity_type": "email", "identity_value": ADA, "identity_format": "raw"}
+    body = {"regulation": "gdpr", "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798"}
+    body |= {"subject_request_type": "erasure", "submitted_time": "2026-11-20T09:00:00Z"}
+    headers = {"Authorization": f"Bearer {box.addresses.opendsr_token}"}
+    url = f"{box.opendsr.url}/v2/requests"
+    return Call(box.opendsr, "POST", url, {**body, "subject_identities": [identity]}, headers)
+
+
 MADE: dict[str, Callable[[RunningSandbox], Call]] = {
     "mailchimp": mailchimp,
     "campaign_monitor": campaign_monitor,
@@ -113,6 +132,7 @@ MADE: dict[str, Callable[[RunningSandbox], Call]] = {
     "google_analytics": google_analytics,
     "brevo": brevo,
     "webhook": webhook,
+    "opendsr": opendsr,
 }
 
 
@@ -178,10 +198,10 @@ SEEN: dict[Kind, set[str]] = {
     "hang": {"late"},
     "reset_before": {"cut"},
     "reset_after_effect": {"cut"},
-    "says_yes_does_nothing": {"json 200", "empty 200", "empty 204"},
+    "says_yes_does_nothing": {"json 200", "json 201", "empty 200", "empty 204"},
     "redirect": {"redirect http://127.0.0.1:1/"},
-    "drip_headers": {"json 200"},
-    "drip_body": {"json 200"},
+    "drip_headers": {"json 200", "json 201"},
+    "drip_body": {"json 200", "json 201"},
     "truncated_json": {"truncated"},
     "wrong_length": {"damaged"},
     "wrong_content_type": {"type"},
@@ -206,7 +226,7 @@ def test_a_fault_looks_and_works_as_its_kind_says(box: RunningSandbox, call: Cal
     assert (call.vendor.effects() > 0) is (kind in AFTER_EFFECT)
     assert kind in AFTER_EFFECT or call.vendor.holds(ADA) == before
     assert call.vendor.counters()["faults"] == {kind: 1}
-    assert call.send().status_code in {200, 204}, "the fault was for one call"
+    assert call.send().status_code in {200, 201, 204}, "the fault was for one call"
 
 
 @pytest.mark.parametrize("call", VENDORS, indirect=True)

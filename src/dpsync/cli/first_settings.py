@@ -33,8 +33,17 @@ SANDBOX = {
     "google_analytics": "http://127.0.0.1:9105",
     "brevo": "http://127.0.0.1:9106/v3",
     "webhook": "http://127.0.0.1:9107/webhook",
+    "opendsr": "http://127.0.0.1:9108/v2",
 }
 """Where `SANDBOX_COMMAND` imitates each connector's vendor."""
+
+_BESIDE = {
+    "opendsr": (
+        'domain = "opendsr.sandbox.example"',
+        'authorities = {{ file = "{folder}/{name}.authorities" }}  {mark}: from http://127.0.0.1:9108/authority.pem',
+    )
+}
+"""What else is needed before an imitation."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _HEAD_OF_SECTION = re.compile(r"\s*\[([A-Za-z0-9_.-]+)\]")
@@ -156,6 +165,7 @@ def _section(name: str, kind: str, *, rehearsal: bool) -> str:
     if rehearsal and kind in SANDBOX:
         lines.insert(5, f"{'url' if 'url' in needed else 'base_url'} = {_quoted(SANDBOX[kind])}")
         needed = [key for key in needed if key != "url"]
+        lines += [one.format(folder=SECRET_FOLDER, name=name, mark=AS_PRINTED) for one in _BESIDE.get(kind, ())]
     written = [_option(name, key, own[key]) for key in needed]
     lines += [line.replace(MARK, AS_PRINTED) for line in written] if rehearsal else written
     return "\n".join(lines) + "\n"

@@ -36,6 +36,7 @@ CHANGING: Final[Mapping[str, Mapping[Right, tuple[str, ...]]]] = MappingProxyTyp
             Right.OPT_OUT: (f"PUT {_BREVO}",),
         },
         "google_analytics": {Right.ERASURE: ("POST /analytics/v3/userDeletion/userDeletionRequests:upsert",)},
+        "opendsr": {Right.ERASURE: ("POST /requests",)},
         "webhook": dict.fromkeys(Right, ("POST /webhook",)),
         "hootsuite": {Right.RECTIFICATION: ("PUT /inbox/v2/contact/{contactProfileId}/contact-attributes",)},
     }

@@ -25,6 +25,7 @@ from dpsync.sandbox.mailchimp.api import PREFIX as MAILCHIMP
 from dpsync.sandbox.mailchimp.api import Mailchimp
 from dpsync.sandbox.mailchimp.audience import digest
 from dpsync.sandbox.mailchimp.filling import audience_of
+from dpsync.sandbox.opendsr.api import OpenDsr
 from dpsync.sandbox.raw_socket import OpenConnection
 from dpsync.sandbox.scenario import Scenario, set_rules
 from dpsync.sandbox.smtp_host import MailHost
@@ -46,12 +47,16 @@ GOOGLE_REFRESH = "sandbox-google-refresh"
 BREVO_KEY = "sandbox-brevo-key"
 WEBHOOK_SECRET = "whsec_c2FuZGJveC13aGF0LWRwc3luYy1zaWducy13aXRoISE="
 WEBHOOK_ANSWER_SECRET = "whsec_c2FuZGJveC13aGF0LXRoZXktc2lnbi10aGVpcnMtd2l0aA=="
+OPENDSR_TOKEN = "sandbox:opendsr-token"
 AUDIENCES = ("Newsletter", "Events")
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the sandbox answers, and what opens it. `control_url`: of Mailchimp; each vendor has it on its port."""
+    """Where the sandbox answers, and what opens it. `control_url`: of Mailchimp; each vendor has it on its port.
+
+    `opendsr_url`: /v2 is below it, and /v3 and /api/gdpr/v1 as mParticle and AppsFlyer have them.
+    """
 
     mailchimp_url: str
     campaign_monitor_url: str
@@ -60,6 +65,7 @@ class Addresses:
     google_analytics_url: str
     brevo_url: str
     webhook_url: str
+    opendsr_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
@@ -76,6 +82,7 @@ class Addresses:
     brevo_key: str = BREVO_KEY
     webhook_secret: str = WEBHOOK_SECRET
     webhook_answer_secret: str = WEBHOOK_ANSWER_SECRET
+    opendsr_token: str = OPENDSR_TOKEN
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -178,6 +185,7 @@ class Sandbox:
         self.google_analytics = GoogleAnalytics(now, self.waits)
         self.brevo = Brevo(now, self.waits)
         self.webhook = Webhook(now, self.waits, secret=WEBHOOK_SECRET, own_secret=WEBHOOK_ANSWER_SECRET)
+        self.opendsr = OpenDsr(now, self.waits, token=OPENDSR_TOKEN)
         self.mailbox = Mailbox(now, self.waits.pause)
         self.mailbox.desks[EVENTBRITE_DESK] = self.eventbrite.desk_reads
         self.keys = tuple(api_keys)
@@ -200,7 +208,7 @@ class Sandbox:
     def vendors(self) -> list[Vendor]:
         """Every vendor, in the order of their ports."""
         older: list[Vendor] = [self.mailchimp, self.campaign_monitor, self.eventbrite, self.hootsuite]
-        return [*older, self.google_analytics, self.brevo, self.webhook]
+        return [*older, self.google_analytics, self.brevo, self.webhook, self.opendsr]
 
     def fill(self, scenario: Scenario) -> None:
         """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
@@ -211,6 +219,7 @@ class Sandbox:
         self.google_analytics.fill(scenario.google_analytics)
         self.brevo.fill(scenario.brevo)
         self.webhook.fill(scenario.webhook)
+        self.opendsr.fill(scenario.opendsr)
         set_rules(scenario.mail, self.mailbox)
 
     def reset(self) -> None:
@@ -247,6 +256,7 @@ class Sandbox:
             google_analytics_url=self.google_analytics.url,
             brevo_url=self.brevo.url + Brevo.prefix,
             webhook_url=self.webhook.url + "/webhook",
+            opendsr_url=self.opendsr.url,
             control_url=self.mailchimp.url + CONTROL,
             smtp_host=host,
             smtp_port=smtp,

@@ -12,6 +12,7 @@ from dpsync.sandbox.google_analytics.handle import GoogleAnalyticsHandle
 from dpsync.sandbox.hootsuite.handle import HootsuiteHandle
 from dpsync.sandbox.mailbox import Message, Rule
 from dpsync.sandbox.mailchimp.handle import MailchimpHandle
+from dpsync.sandbox.opendsr.handle import OpenDsrHandle
 from dpsync.sandbox.recipient import Letter
 from dpsync.sandbox.scenario import Scenario
 from dpsync.sandbox.webhook.handle import WebhookHandle
@@ -40,6 +41,7 @@ class RunningSandbox(MailchimpHandle):
         self.google_analytics = GoogleAnalyticsHandle(sandbox.google_analytics, loop, addresses.google_analytics_url)
         self.brevo = BrevoHandle(sandbox.brevo, loop, addresses.brevo_url)
         self.webhook = WebhookHandle(sandbox.webhook, loop, addresses.webhook_url)
+        self.opendsr = OpenDsrHandle(sandbox.opendsr, loop, addresses.opendsr_url)
 
     def _whole(self, deed: Callable[[Sandbox], T]) -> T:
         async def run() -> T:

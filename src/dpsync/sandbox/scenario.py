@@ -11,6 +11,7 @@ from dpsync.sandbox.google_analytics.filling import GoogleAnalyticsSection
 from dpsync.sandbox.hootsuite.filling import HootsuiteSection
 from dpsync.sandbox.mailbox import Mailbox, Rule
 from dpsync.sandbox.mailchimp.filling import MailchimpSection
+from dpsync.sandbox.opendsr.filling import OpenDsrSection
 from dpsync.sandbox.vendor import Part
 from dpsync.sandbox.webhook.filling import WebhookSection
 
@@ -33,6 +34,7 @@ class Scenario(Part):
     google_analytics: GoogleAnalyticsSection = GoogleAnalyticsSection()
     brevo: BrevoSection = BrevoSection()
     webhook: WebhookSection = WebhookSection()
+    opendsr: OpenDsrSection = OpenDsrSection()
     mail: MailRules = MailRules()
 
 
