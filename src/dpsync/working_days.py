@@ -7,7 +7,7 @@ and the nations of the United Kingdom. Only public holidays move a date; where t
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 
 import holidays as public_holidays
@@ -41,7 +41,7 @@ class WorkingDays:
     @property
     def name(self) -> str:
         """The place, the categories beside the public holidays, and the version of the data: what a date came from."""
-        return f"{' '.join([self.place, *self.categories[1:]])}, holidays {version('holidays')}"
+        return f"{' '.join([self.place, *self.categories[1:]])}, holidays {_version_of_the_data()}"
 
     def first_from(self, day: date) -> date:
         """`day` itself, or the next working day. Raises `ConfigurationError` beyond the years that the data know."""
@@ -64,6 +64,11 @@ def faults_of(country: str, subdivision: str, categories: Sequence[str]) -> Iter
     if PUBLIC not in categories or not set(categories) <= set(usable):
         more = f", and may name {', '.join(usable[1:])}" if usable[1:] else " and no other"
         yield "categories", f"must name {PUBLIC}{more}: so the holidays of {country} are known"
+
+
+@cache  # the library's metadata are a file that would be read and parsed for each date
+def _version_of_the_data() -> str:
+    return version("holidays")
 
 
 @lru_cache(maxsize=256)
