@@ -45,7 +45,7 @@ LOOK = """
 import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, importlib, io, json, os, pkgutil, sys
 import dpsync
 from dpsync.__main__ import main
-user, warm, *runs = json.loads(sys.argv[1])
+user, warm = json.loads(sys.argv[1])
 
 def look(config, *words):
     out = io.StringIO()
@@ -63,7 +63,8 @@ if user:  # who may not load what lies in root's folders
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
-print(json.dumps([look(*run) for run in runs]))
+for asked in sys.stdin:
+    print(json.dumps([look(*run) for run in json.loads(asked)]), flush=True)
 """
 CHECK = ("check", "--offline")
 
@@ -93,12 +94,26 @@ def owned(path: Path) -> None:
             os.chown(one, USER.pw_uid, USER.pw_gid)
 
 
-def looked(made: Path, *runs: tuple[str, ...]) -> list[tuple[int, str]]:
+Looked = Callable[..., list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="module")
+def looked(made: Path) -> Iterator[Looked]:
+    """Runs commands as this user, in one process that has loaded everything; what each ended with and said."""
     warm = (str(made / "first" / "dpsync.toml"), *CHECK)
-    given = json.dumps([USER.pw_uid if AS_ROOT else 0, warm, *runs])
-    ran = subprocess.run([sys.executable, "-c", LOOK, given], capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return [(code, said) for code, said in json.loads(ran.stdout.splitlines()[-1])]
+    command = [sys.executable, "-c", LOOK, json.dumps([USER.pw_uid if AS_ROOT else 0, warm])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        asked, answered = running.stdin, running.stdout
+        assert asked is not None
+        assert answered is not None
+
+        def look(*runs: tuple[str, ...]) -> list[tuple[int, str]]:
+            asked.write(json.dumps(runs) + "\n")
+            asked.flush()
+            return [(code, said) for code, said in json.loads(answered.readline())]
+
+        yield look
+        asked.close()
 
 
 def closed(mode: int) -> Callable[[Path], None]:
@@ -131,19 +146,18 @@ CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
 }
 
 
-def test_what_this_user_may_not_have_is_said_with_a_command_that_helps(made: Path) -> None:
+def test_what_this_user_may_not_have_is_said_with_a_command_that_helps(made: Path, looked: Looked) -> None:
     folders = {name: made / f"case {number}" for number, name in enumerate(CASES)}
     for folder in folders.values():
         shutil.copytree(made / "first", folder)
         owned(folder)
     runs = [(str(folder / "dpsync.toml"), *CHECK) for folder in folders.values()]
-    before = looked(made, *runs)
-    assert {code for code, _ in before} == {2}, "one channel for alerts, and nothing else"
+    assert [code for code, _ in looked(runs[0])] == [2], "one channel for alerts, and nothing else; they are copies"
     for name, (place, plant, _) in CASES.items():
         plant(folders[name] / place)
 
     ways_out: dict[str, list[str]] = {}
-    for name, (code, said) in zip(CASES, looked(made, *runs), strict=True):
+    for name, (code, said) in zip(CASES, looked(*runs), strict=True):
         place, _, kind = CASES[name]
         assert kind in said, (name, said)
         assert f"{folders[name] / place} cannot be " in said, (name, said)
@@ -154,16 +168,16 @@ def test_what_this_user_may_not_have_is_said_with_a_command_that_helps(made: Pat
     for commands in ways_out.values():
         for command in commands:
             subprocess.run(["/bin/sh", "-c", command], check=True, timeout=10)
-    assert [code for code, _ in looked(made, *runs)] == [2] * len(CASES)
+    assert [code for code, _ in looked(*runs)] == [2] * len(CASES)
 
 
-def test_nothing_is_begun_where_the_proof_could_not_be_kept(made: Path) -> None:
+def test_nothing_is_begun_where_the_proof_could_not_be_kept(made: Path, looked: Looked) -> None:
     folder = made / "beginning"
     shutil.copytree(made / "first", folder)
     owned(folder)
     config = str(folder / "dpsync.toml")
     (folder / "receipts").chmod(0o500)
-    ended = looked(made, (config, *CHECK), (config, "run-once"), (config, "serve"))
+    ended = looked((config, *CHECK), (config, "run-once"), (config, "serve"))
     assert [code for code, _ in ended] == [78, 78, 78], ended
     for _, said in ended:
         assert "DP-604" in said
