@@ -116,19 +116,9 @@ def heard(there: Installation, hub: MainDatabase) -> list[Any]:
     return [json.loads(one.body) for one in hub.heard]
 
 
-def test_anybody_may_ask_what_can_be_asked_here(there: Installation) -> None:
-    assert call(there, "GET", "/v2/discovery", token="").json() == {
-        "api_version": "2.0",
-        "supported_identities": [
-            {"identity_type": "email", "identity_format": "raw"},
-            {"identity_type": "controller_customer_id", "identity_format": "raw"},
-        ],
-        "supported_subject_request_types": ["erasure"],
-        "processor_certificate": f"https://{DOMAIN}/v2/certificate",
-    }
-
-
-def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(there: Installation) -> None:
+def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(
+    there: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
     body = written(asked(subject_identities=[identity(), identity("4711", "controller_customer_id")]))
     answer = call(there, "POST", "/v2/requests", body)
     assert answer.status_code == 201
@@ -157,11 +147,39 @@ def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(there
     other = call(there, "POST", "/v2/requests", body + b" ")
     assert (other.status_code, other.json()["error"]["errors"][0]["reason"]) == (400, "repeated")
     assert ("operator", "event-conflict") in there.alerts()
+    wrong = hand_over(there, regulation=None)
+    message = "regulation: missing"
+    assert (wrong.status_code, wrong.json()["error"]) == (
+        400,
+        {
+            "code": 400,
+            "message": message,
+            "errors": [{"domain": "Validation", "reason": "invalid", "message": message}],
+        },
+    )
+    assert hand_over(there, extensions={"x.example": "x" * 70_000}).status_code == 413
+    assert {(row.source, row.status, row.field, row.told) for row in there.rows(t.refusal)} == {
+        ("source opendsr:shop", 409, "subject_request_id", False),
+        ("source opendsr:shop", 400, "regulation", True),
+        ("source opendsr:shop", 413, "", True),
+    }
+    (alert,) = (one for one in there.told() if one.cause == "requests-refused")
+    assert "Handed over by a controller" in alert.text
+    assert '"source": "source:opendsr:shop"' in capsys.readouterr().err
     assert len(there.rows(t.request)) == 1
     there.sound()
 
 
-def test_whose_token_it_is_not_learns_nothing(there: Installation) -> None:
+def test_whoever_has_no_token_learns_only_what_can_be_asked(there: Installation) -> None:
+    assert call(there, "GET", "/v2/discovery", token="").json() == {
+        "api_version": "2.0",
+        "supported_identities": [
+            {"identity_type": "email", "identity_format": "raw"},
+            {"identity_type": "controller_customer_id", "identity_format": "raw"},
+        ],
+        "supported_subject_request_types": ["erasure"],
+        "processor_certificate": f"https://{DOMAIN}/v2/certificate",
+    }
     hand_over(there)
     assert call(there, "POST", "/v2/requests", written(asked()), token="x").status_code == 401
     assert call(there, "DELETE", f"/v2/requests/{ID}", token="").status_code == 401
@@ -177,6 +195,8 @@ def test_our_own_main_database_is_one_more_that_completed_waits_for(there: Insta
     there.drive()
     assert states(there) == {"newsletter": "verified", "forms": "accepted"}
     assert status(there)["request_status"] == "in_progress"
+    late = call(there, "DELETE", f"/v2/requests/{ID}")
+    assert (late.status_code, late.json()["error"]["errors"][0]["reason"]) == (400, "not_pending")
     by_hand(there, request_id)
     expected = status(there)
     assert (expected["request_status"], "results_count" in expected) == ("completed", False)
@@ -198,6 +218,10 @@ def test_our_own_main_database_is_one_more_that_completed_waits_for(there: Insta
         assert signed is not None
         assert is_signed_by(key().public_key(), one.body, signed.signature)
     assert there.rows(platform_job) == []
+    # What was completed stays so outside, whatever is seen later.
+    by_hand(there, request_id, AnswerKind.REFUSED)
+    assert State.DECLARED_DONE.value not in states(there).values()
+    assert (status(there), len(heard(there, hub))) == (expected, len(said))
     # A main database that asks for itself is not told of its own requests.
     there.ask(Right.OPT_OUT, "ben@example.org", id="crm-2")
     assert [row.processor for row in there.rows(t.propagation) if row.request_id != request_id] == ["newsletter"]
@@ -213,18 +237,6 @@ def test_where_nobody_is_held_no_results_are_counted(there: Installation) -> Non
     assert "callback-given-up" not in {cause for _, cause in there.alerts()}
 
 
-def test_what_was_completed_stays_so_outside_whatever_is_seen_later(there: Installation, hub: MainDatabase) -> None:
-    hand_over(there, status_callback_urls=[hub.url])
-    request_id = release(there)
-    there.drive()
-    by_hand(there, request_id)
-    heard(there, hub)
-    by_hand(there, request_id, AnswerKind.REFUSED)
-    assert State.DECLARED_DONE.value not in states(there).values()
-    assert status(there)["request_status"] == "completed"
-    assert [one["request_status"] for one in heard(there, hub)] == ["in_progress", "completed"]
-
-
 def test_it_can_be_cancelled_until_somebody_was_told(there: Installation, hub: MainDatabase) -> None:
     hand_over(there, status_callback_urls=[hub.url])
     answer = call(there, "DELETE", f"/v2/requests/{ID}")
@@ -238,15 +250,6 @@ def test_it_can_be_cancelled_until_somebody_was_told(there: Installation, hub: M
     there.drive(2 * DAY)
     assert there.sandbox.holds(ADA)
     there.sound()
-
-
-def test_once_an_attempt_has_begun_nothing_is_taken_back(there: Installation) -> None:
-    hand_over(there)
-    release(there)
-    there.drive()
-    answer = call(there, "DELETE", f"/v2/requests/{ID}")
-    assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, "not_pending")
-    assert (there.rows(t.withdrawal), states(there)["forms"]) == ([], "accepted")
 
 
 def test_nothing_of_the_echo_is_on_disk(there: Installation, hub: MainDatabase, tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_a_pair_signs_under_both_names(tmp_path: Path) -> None:
     assert "key" not in repr(load(section(tmp_path)))
 
 
+def test_a_private_key_in_the_file_of_the_certificate_is_shown_to_nobody(tmp_path: Path) -> None:
+    chain = certificate(key()) + certificate(key(1))
+    put(tmp_path, pem=chain)
+    assert load(section(tmp_path)).pem == chain
+    put(tmp_path, pem=(tmp_path / "opendsr.key").read_bytes() + chain)
+    assert load(section(tmp_path)).pem == chain
+
+
 def test_what_cannot_sign_is_named(tmp_path: Path) -> None:
     put(tmp_path)
     (tmp_path / "opendsr.key").chmod(0o644)

@@ -114,7 +114,7 @@ class Refusals:
             telemetry.log("receiver").warning(
                 "request refused",
                 code=CODE,
-                source=refusal.source,
+                source=refusal.source.replace(" ", ":"),  # a log line has no word with a space in it
                 status=refusal.status,
                 field=refusal.kind[2],
                 reason=refusal.problem,

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
@@ -36,7 +36,7 @@ SOON: Final = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class SigningPair:
-    """A certificate, its file as others get it, and the private key that belongs to it."""
+    """A certificate, with its chain as others get it, and the private key that belongs to it."""
 
     pem: bytes
     certificate: x509.Certificate
@@ -50,9 +50,8 @@ class SigningPair:
 
 def load(section: OpenDsrSection) -> SigningPair:
     """What the files hold now. Raises `ConfigurationError` that names the setting."""
-    pem = _read(section.certificate, "certificate")
     try:
-        certificate = x509.load_pem_x509_certificates(pem)[0]
+        chain = x509.load_pem_x509_certificates(_read(section.certificate, "certificate"))
     except ValueError:
         raise _wrong("certificate", "holds no certificate in PEM") from None
     try:
@@ -61,9 +60,10 @@ def load(section: OpenDsrSection) -> SigningPair:
         raise _wrong("key", "holds no private key in PEM without a password") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < SMALLEST:
         raise _wrong("key", f"must be an RSA key of {SMALLEST} bits or more: callers verify no other signature")
-    if certificate.public_key() != key.public_key():
+    if chain[0].public_key() != key.public_key():
         raise _wrong("key", "is not the key of the certificate")
-    return SigningPair(pem, certificate, key)
+    # Written anew: some programs put the private key into the same file, and this is for everybody.
+    return SigningPair(b"".join(one.public_bytes(Encoding.PEM) for one in chain), chain[0], key)
 
 
 def _read(path: Path, key: str, *, shut_to: int = 0) -> bytes:

@@ -22,6 +22,7 @@ from dpsync.intake import body as bodies
 from dpsync.intake.answers import ReceptionBusy
 from dpsync.intake.commits import Commits
 from dpsync.intake.events import Conflict
+from dpsync.intake.opendsr.certificate import SigningPair
 from dpsync.intake.opendsr.service import CERTIFICATE, Caller, OpenDsr
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import Refusal, mapped_door
@@ -46,6 +47,7 @@ class OpenDsrDoor:
         self._receiver = receiver
         self._commits = commits
         self._opendsr = opendsr
+        self._of_strangers: tuple[SigningPair, dict[bytes, Mapping[str, str]]] | None = None
 
     def routes(self) -> list[Route]:
         """All of its addresses. Under the old name a request may come with or without the version before it."""
@@ -62,13 +64,29 @@ class OpenDsrDoor:
         async def answer(request: Request) -> Response:
             status, said = await self._answered(endpoint, request)
             content = json.dumps(said).encode()
-            headers = {**_NO_STORE, **self._opendsr.pair().headers(self._opendsr.domain, content)}
+            strange = status == 401 or request.url.path == BASE + DISCOVERY
+            headers = {**_NO_STORE, **(self._known(content) if strange else self._signature(content))}
             headers |= _LATER if status == 503 else {}
             headers |= {"www-authenticate": "Bearer"} if status == 401 else {}
             headers |= {"connection": "close"} if status == 413 else {}
             return Response(content, status, headers, _JSON)
 
         return answer
+
+    def _signature(self, content: bytes) -> Mapping[str, str]:
+        return self._opendsr.pair().headers(self._opendsr.domain, content)
+
+    def _known(self, content: bytes) -> Mapping[str, str]:
+        """Signed once for each certificate: a signature takes a while, and anybody may ask for these as often as
+        they like.
+        """
+        pair = self._opendsr.pair()
+        if self._of_strangers is None or self._of_strangers[0] is not pair:
+            self._of_strangers = pair, {}
+        found = self._of_strangers[1]
+        if content not in found:
+            found[content] = self._signature(content)
+        return found[content]
 
     async def _answered(self, endpoint: Callable[[Request], Awaitable[_Answer]], request: Request) -> _Answer:
         """What it comes to, whatever goes wrong: no failure shows its reason, for SQL has parameters."""
