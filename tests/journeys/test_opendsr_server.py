@@ -273,10 +273,12 @@ def test_a_certificate_is_renewed_while_requests_are_open(there: Installation, h
     hand_over(there, status_callback_urls=[hub.url])
     request_id, folder = release(there), there.folder
     there.drive()
+    call(there, "GET", "/v2/discovery")
     (folder / "opendsr.pem").write_bytes(certificate(key(1)))  # and not the key yet
     assert status(there)["request_status"] == "in_progress"
     by_hand(there, request_id)
     put(folder, key(1))
+    call(there, "GET", "/v2/discovery")
     assert status(there)["request_status"] == "completed"
     heard(there, hub)
     last = who_signed(hub.heard[-1].headers)
