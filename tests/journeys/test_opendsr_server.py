@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.running import callbacks
 from dpsync.running.opendsr_certificate import watch
 from dpsync.sandbox.main_database import MainDatabase, running_main_database
+from dpsync.sandbox.opendsr import authority as sandbox
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from dpsync.store.platform_tables import platform_job
+from tests.builders import START
 from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
 from tests.opendsr import ADA, DOMAIN, ID, OTHER, TOKEN, asked, certificate, identity, key, public_key, put, written
 from tests.shapes import undocumented
@@ -178,7 +181,7 @@ def test_whoever_has_no_token_learns_only_what_can_be_asked(there: Installation)
             {"identity_type": "controller_customer_id", "identity_format": "raw"},
         ],
         "supported_subject_request_types": ["erasure"],
-        "processor_certificate": f"https://{DOMAIN}/v2/certificate",
+        "processor_certificate": f"{there.url}/v2/certificate",  # of a rehearsal
     }
     hand_over(there)
     assert call(there, "POST", "/v2/requests", written(asked()), token="x").status_code == 401
@@ -327,3 +330,48 @@ def test_a_token_is_made_with_its_hash_and_kept_nowhere(tmp_path: Path, capsys: 
     assert undocumented(said, SHAPES["opendsr token"]) == set()
     assert token_hash(said["token"]) == said["token_hash"]
     assert (len(said["token"]), [*tmp_path.iterdir()]) == (47, [])
+
+
+@contextmanager
+def two(folder: Path) -> Iterator[tuple[Installation, Installation]]:
+    """One installation that has another one erase, by OpenDSR."""
+    for name in ("asking", "asked"):
+        (folder / name).mkdir()
+    tracker = """
+[processors.tracker]
+connector = "opendsr"
+contact = "privacy@tracker.example"
+url = "http://127.0.0.1:9/v2"
+credential = {{ env = "DPSYNC_TEST_ACCESS" }}
+domain = "privacy.example.org"
+authorities = {{ file = "authority.pem" }}
+inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
+"""
+    authority = folder / "asking" / "authority.pem"
+    authority.write_bytes(sandbox.authority(START))
+    authority.chmod(0o600)
+    own = sandbox.signing_key(0)
+    put(folder / "asked", own, sandbox.certificate(START, DOMAIN, own))
+    with installed(folder / "asking", sqlite_url(folder / "asking"), processors=tracker, web=True) as asking:
+        settings = SETTINGS.replace("HOST", asking.url).replace(token_hash(TOKEN), token_hash("access-0"))
+        with installed(folder / "asked", sqlite_url(folder / "asked"), processors=settings, web=True) as asked_for:
+            asking.restart(("http://127.0.0.1:9", asked_for.url))
+            yield asking, asked_for
+
+
+def test_what_our_own_connector_asks_our_own_server_does(tmp_path: Path) -> None:
+    with two(tmp_path) as (asking, done):
+        done.sandbox.add(ADA)
+        request = asking.ask(Right.ERASURE, ADA)
+        asking.drive()
+        (taken,) = done.rows(t.request)
+        assert (taken.source, asking.state(request, "tracker")) == ("opendsr:shop", State.ACCEPTED)
+        request_id = release(done)
+        done.drive()
+        by_hand(done, request_id)
+        callbacks.send_due(done.service, done.clock.now())
+        assert {row.told_at is not None for row in done.rows(callback)} == {True}
+        asking.drive(timedelta(minutes=1))
+        assert (asking.state(request, "tracker"), done.sandbox.holds(ADA)) == (State.DECLARED_DONE, [])
+        asking.sound()
+        done.sound()

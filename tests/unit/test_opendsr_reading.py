@@ -31,6 +31,7 @@ def refused(**more: Any) -> tuple[str, str]:
 
 def test_all_that_names_the_person_is_taken() -> None:
     named = [identity(), identity("4711", "controller_customer_id"), identity(" ada.b@example.org ")]
+    named += [identity(ADA.upper())] * 90
     found = handed(written(asked(subject_identities=named, regulation="ccpa", api_version="1.0"))).request
     assert (found.source, found.event_id, found.right) == ("opendsr:shop", ID, Right.ERASURE)
     assert found.subject.id == "opendsr:shop:4711"
@@ -81,9 +82,9 @@ def test_the_clock_of_the_sender_counts_unless_it_cannot_be_right(submitted: dat
         ({"api_version": "3.0"}, "api_version", "must be 2.0 or 1.0"),
         ({"ada@example.org": 1}, "*", "unknown field"),
         ({"subject_identities": None}, "subject_identities", "missing"),
-        ({"subject_identities": []}, "subject_identities", "must be a list of 1 to 20 identities"),
-        ({"subject_identities": [identity()] * 21}, "subject_identities", "must be a list of 1 to 20 identities"),
-        ({"subject_identities": {"email": ADA}}, "subject_identities", "must be a list of 1 to 20 identities"),
+        ({"subject_identities": []}, "subject_identities", "must be a list of 1 to 100 identities"),
+        ({"subject_identities": [identity()] * 101}, "subject_identities", "must be a list of 1 to 100 identities"),
+        ({"subject_identities": {"email": ADA}}, "subject_identities", "must be a list of 1 to 100 identities"),
         (
             {"subject_identities": [identity(kind="ios_vendor_id"), identity()]},
             "subject_identities",

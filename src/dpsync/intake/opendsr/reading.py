@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from dpsync import strict_json
+from dpsync.address import normalised
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.payload import parse_request
 from dpsync.model import Request, Right
@@ -32,6 +33,9 @@ OLDEST: Final = timedelta(days=366)
 """A time of submission before that is a fault of somebody's clock: then the time of receipt counts."""
 
 _MOST: Final = 20
+_MOST_IDENTITIES: Final = 100
+"""Some callers name an address in each of its spellings."""
+
 _FIELDS: Final = frozenset(
     {
         "regulation",
@@ -131,10 +135,14 @@ def _subject(identities: object, source: str) -> dict[str, object]:
     """Whom it is about, in the form of a request."""
     if identities is None:
         raise PayloadInvalid("subject_identities", "missing")
-    if not isinstance(identities, list) or not 0 < len(identities) <= _MOST:
-        raise PayloadInvalid("subject_identities", f"must be a list of 1 to {_MOST} identities")
+    if not isinstance(identities, list) or not 0 < len(identities) <= _MOST_IDENTITIES:
+        raise PayloadInvalid("subject_identities", f"must be a list of 1 to {_MOST_IDENTITIES} identities")
     named = [_identity(one) for one in identities]
-    emails = [value for kind, value in named if kind is IdentityType.EMAIL]
+    first: dict[str, str] = {}
+    for kind, value in named:
+        if kind is IdentityType.EMAIL:
+            first.setdefault(normalised(value), value)
+    emails = [*first.values()]
     ids = dict.fromkeys(value for kind, value in named if kind is IdentityType.CONTROLLER_CUSTOMER_ID)
     if len(ids) > 1:
         raise PayloadInvalid("subject_identities", "holds two values of controller_customer_id: send a request of each")

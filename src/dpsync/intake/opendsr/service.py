@@ -81,14 +81,19 @@ class OpenDsr:
         return found
 
     def discovery(self, base: str) -> Mapping[str, object]:
-        """What anybody may know: nothing of who asks, nor of the processors. `base`: the path of this version."""
+        """What anybody may know: nothing of who asks, nor of the processors. `base`: the path of this version.
+
+        A rehearsal is nowhere but on this machine, under its own address.
+        """
+        settings = self._there.settings
+        host = settings.intake.public_url if settings.controller.rehearsal else None
         return {
             "api_version": VERSION,
             "supported_identities": [
                 {"identity_type": one.value, "identity_format": IdentityFormat.RAW.value} for one in IDENTITIES
             ],
             "supported_subject_request_types": [RequestType.ERASURE.value],
-            "processor_certificate": f"https://{self.domain}{base}{CERTIFICATE}",
+            "processor_certificate": f"{host or f'https://{self.domain}'}{base}{CERTIFICATE}",
         }
 
     def read(self, caller: Caller, body: bytes, now: datetime) -> Handed:
