@@ -82,7 +82,8 @@ class Installation:
         self.patience = Patience(told)
         self.engine = open_database(self.settings.store.url, patience=self.patience)
         self._log_of = self._log_on(self.clock.now().date())
-        self.custody = Custody(self.settings.ledger.anchor, self.settings.ledger.receipts, self.keys, self.log)
+        ledger = self.settings.ledger
+        self.custody = Custody(ledger.anchor, ledger.receipts, self.keys, self.log, published=ledger.tiles)
         self.writer = Writer(self.engine, self.log.append, self.custody.journal)
 
     @property

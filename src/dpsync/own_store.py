@@ -7,11 +7,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select
 
 from dpsync import key_register
+from dpsync.custody.marks import ANCHORED, ANCHORED_AT
 from dpsync.errors import KeyProblem, NoteInvalid, StoreEmpty, StoreProblem
 from dpsync.journal import NAME as JOURNAL
 from dpsync.journal_comparison import MARK
 from dpsync.ledger import note, receipt, told
-from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, Anchors
+from dpsync.ledger.anchors import Anchors
 from dpsync.propagation.proof_boxes import UNFINDABLE
 from dpsync.sealing import Keys
 from dpsync.settings.sections import LedgerSection

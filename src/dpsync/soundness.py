@@ -12,7 +12,8 @@ from sqlalchemy import Connection, true
 from dpsync import key_register, liveness
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import raise_alert
-from dpsync.custody import Differences, anchored_at
+from dpsync.custody.differences import Differences
+from dpsync.custody.marks import anchored_at
 from dpsync.errors import ProofDamaged
 from dpsync.installation import Installation
 from dpsync.ledger import anchor_chain, comparison, receipt_comparison
@@ -182,10 +183,11 @@ def _uncompared(connection: Connection, there: Installation, shut: Mapping[str, 
 
 
 def files(connection: Connection, there: Installation) -> tuple[str, ...]:
-    """Each receipt, cosigned checkpoint and time stamp that is gone, or is not what the ledger tells of."""
+    """Each receipt, cosigned checkpoint, time stamp and tile that is gone, or is not what the ledger tells of."""
     found = chain(
         receipt_comparison.problems(connection, there.custody.receipts),
         anchor_chain.unlike(connection, there.log, there.settings.ledger.anchor),
+        there.custody.unpublished(connection),
     )
     return tuple(islice(found, comparison.MOST_NAMED))
 
@@ -230,8 +232,7 @@ def _go_on_from_here(installation: Installation, now: datetime) -> None:
 
 def tell_of_keys(installation: Installation, now: datetime) -> None:
     """A key that goes while the service runs is told at once: from then on nothing is accepted."""
-    problems = key_problems(installation)
-    if not problems:
+    if not (problems := key_problems(installation)):
         return
     installation.tell(
         cause=AlertCause.KEYS,

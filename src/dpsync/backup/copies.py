@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from dpsync import key_register
-from dpsync.custody import Lying
+from dpsync.custody.differences import Lying
 from dpsync.errors import StoreProblem
 from dpsync.installation import Installation
 from dpsync.ledger import comparison, note

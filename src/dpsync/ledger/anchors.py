@@ -31,10 +31,6 @@ RECORDED = ".gap-recorded"
 
 LARGEST = note.LARGEST
 _NONE = "empty, cut off or no checkpoint"
-ANCHORED = "anchored"
-"""The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
-ANCHORED_AT = "anchored_at"
-"""The row that says when that was, or was found to be so still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +139,7 @@ class Anchors:
             if self._size_of_newest() <= head.size:
                 durable.replace(self._folder / NEWEST, text.encode())
         except OSError as refused:
-            raise _unwritten("checkpoint", self._folder, refused) from None
+            raise unwritten("checkpoint", self._folder, refused) from None
         return head.size
 
     def write_step(self, continuation: str) -> None:
@@ -152,7 +148,7 @@ class Anchors:
             path = self._folder / f"{parse_continuation(continuation).name}{STEP}"
             durable.place(path, continuation.encode())
         except OSError as refused:
-            raise _unwritten("consistency file", self._folder, refused) from None
+            raise unwritten("consistency file", self._folder, refused) from None
 
     def write_cosigned(self, signed: str, line: str) -> str:
         """Keep that checkpoint with a witness's line under it, beside those of others. Gives all of it.
@@ -166,7 +162,7 @@ class Anchors:
         try:
             durable.replace(path, content.encode())
         except OSError as refused:
-            raise _unwritten("cosigned checkpoint", self._folder, refused) from None
+            raise unwritten("cosigned checkpoint", self._folder, refused) from None
         return content
 
     def write_stamp(self, size: int, name: str, query: bytes, reply: bytes) -> None:
@@ -178,7 +174,7 @@ class Anchors:
             durable.replace(self._folder / f"{size:012d}.{name}.tsq", query)
             durable.replace(self._folder / f"{size:012d}.{name}.tsr", reply)
         except OSError as refused:
-            raise _unwritten("time stamp", self._folder, refused) from None
+            raise unwritten("time stamp", self._folder, refused) from None
 
     def _relied_on(self, path: Path) -> str:
         """The note in a file. Raises `NoteInvalid` for one that says nothing about this ledger."""
@@ -253,7 +249,8 @@ def against(connection: Connection, log: Log, outside: Outside) -> tuple[str, ..
     return tuple(found)
 
 
-def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
+def unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
+    """What the system's no to a file among the anchors means; a full disk passes."""
     kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
     return kind(f"no {what} can be written: {paths.told_of(folder, refused).told('')}")
 

@@ -51,6 +51,15 @@ def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
     return {level: value for (level, _), value in _read(connection, merkle.peaks(0, leaves)).items()}
 
 
+def row(connection: Connection, level: int, first: int, count: int) -> list[bytes]:
+    """`count` neighbouring nodes of a level, from the left. Raises `LedgerTampered` for a missing one."""
+    here = and_(_NODE.level == level, _NODE.idx >= first, _NODE.idx < first + count)
+    found = connection.execute(select(_NODE.hash).where(here).order_by(_NODE.idx)).scalars().all()
+    if len(found) != count:
+        raise LedgerTampered(f"of the nodes {level}/{first} to {level}/{first + count - 1} one is missing")
+    return [raw(value) for value in found]
+
+
 def _read(connection: Connection, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
     found: dict[tuple[int, int], bytes] = {}
     for at in range(0, len(wanted), _IN_ONE):

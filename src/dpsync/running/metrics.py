@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
-from dpsync.custody import anchored_at
+from dpsync.custody.marks import anchored_at
 from dpsync.installation import Installation
 from dpsync.intake.polling.standing import standings
 from dpsync.intake.sources.messages import messages_of

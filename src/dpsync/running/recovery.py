@@ -143,7 +143,8 @@ def _behind(there: Installation) -> _Behind:
         for text, place in lying.checkpoints.notes.items():
             if note.parse(text)[0].size <= size and (wrong := there.log.consistent_with(connection, text)):
                 raise LedgerTampered(f"this is no older copy of the ledger: anchor {place}: {wrong[0]}")
-        files = [*there.custody.anchors.ahead(size), *there.custody.receipts.ahead(size)]
+        tiles = there.custody.tiles.ahead(size) if there.custody.tiles else []
+        files = [*there.custody.anchors.ahead(size), *there.custody.receipts.ahead(size), *tiles]
         own = journal_comparison.compared(connection, lying.told, 0, size) if lying.told else None
         if own and (own.lost or own.short):
             files.append(there.custody.journal.path)

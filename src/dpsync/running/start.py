@@ -6,10 +6,12 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from dpsync import custody, journal_comparison, key_register, own_store, telemetry
+from dpsync import journal_comparison, key_register, own_store, telemetry
 from dpsync import settings as configuration
 from dpsync.alerts import tell_of_useless
 from dpsync.channels import useless
+from dpsync.custody.differences import Differences
+from dpsync.custody.marks import anchored
 from dpsync.errors import KeyProblem, StoreProblem, first_few
 from dpsync.installation import Installation
 from dpsync.ledger import entry
@@ -92,7 +94,7 @@ def _begin_custody(there: Installation) -> None:
     if there.read(journal_comparison.marked) is None:
         there.custody.begin()
         there.write(work)
-    if there.read(custody.anchored) is None:
+    if there.read(anchored) is None:
         there.anchor(there.clock.now())
 
 
@@ -128,10 +130,11 @@ def _demand_sound(there: Installation) -> Verification:
     if there.settings.ledger.stamps:
         stamping.demand_library()
     verification = verify_ledger(there, full=False)
-    custody.Differences(verification.problems, verification.damaged, verification.lost).demand()
+    Differences(verification.problems, verification.damaged, verification.lost).demand()
     there.keys.demand_room()
     there.custody.demand_room()
     there.custody.settle(there.read, there.write, there.clock.now())
+    there.custody.publish(there.read)
     return verification
 
 

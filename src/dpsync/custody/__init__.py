@@ -5,18 +5,19 @@ Files are always read before the view of the database begins: what is written me
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 
 from dpsync import durable, journal_comparison, paths
+from dpsync.custody.differences import Differences, Lying, Reader
+from dpsync.custody.marks import anchored, note_anchored
 from dpsync.errors import (
-    AcceptedLost,
     KeyProblem,
     LedgerTampered,
     NotFound,
@@ -24,59 +25,23 @@ from dpsync.errors import (
     ProofDiskFull,
     RecoveryNeeded,
     StoreProblem,
-    first_few,
 )
-from dpsync.journal import Journal, Stretch
-from dpsync.ledger import anchor_chain, anchors, entry
-from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, GAP, RECORDED, Anchors, Outside
+from dpsync.journal import Journal
+from dpsync.ledger import anchor_chain, anchors, entry, note
+from dpsync.ledger.anchors import GAP, RECORDED, Anchors
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
+from dpsync.ledger.tiles import Tiles
 from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
-from dpsync.store import integrity, meta
+from dpsync.store import integrity
 from dpsync.store.writer import Unit
 
 RESTORED = "restored"
 """The name of `Custody.mark`."""
 
-T = TypeVar("T")
 Writing = Callable[[Callable[[Unit], None]], None]
-
-
-class Reader(Protocol):
-    """Reads in one moment's view of the store (`Installation.read`)."""
-
-    def __call__(self, work: Callable[[Connection], T], /) -> T: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lying:
-    """What lay outside at one moment. `told` is None where there is no journal to compare with."""
-
-    checkpoints: Outside
-    told: Stretch | None
-    after: int
-    damaged: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What is wrong. `contradicted`: the ledger is not what was signed. `damaged`: a file outside is missing or spoilt.
-    `lost`: accepted requests are missing from the database."""
-
-    contradicted: tuple[str, ...]
-    damaged: tuple[str, ...]
-    lost: tuple[str, ...]
-
-    def demand(self) -> None:
-        """Refuse to go on where anything is wrong. Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`."""
-        if self.contradicted:
-            raise LedgerTampered(first_few([self.contradicted[0], *self.lost]))
-        if self.lost:
-            raise AcceptedLost(first_few([self.lost[0], *self.damaged]))
-        if self.damaged:
-            raise ProofDamaged(first_few(self.damaged))
 
 
 @dataclass(slots=True)
@@ -91,14 +56,15 @@ class LookedFor:
 
 
 class Custody:
-    """The anchor folder with its journal, and the receipts folder."""
+    """The anchor folder with its journal, and the receipts folder. `published`: whether there are tiles, too."""
 
-    def __init__(self, anchor: Path, receipts: Path, keys: Keys, log: Log) -> None:
+    def __init__(self, anchor: Path, receipts: Path, keys: Keys, log: Log, *, published: bool = False) -> None:
         self._folder, self._receipts = anchor, receipts
         self._log = log
         self.anchors = Anchors(anchor, log.keys)
         self.receipts = ReceiptFolder(receipts, log.keys)
         self.journal = Journal(anchor, keys)
+        self.tiles = Tiles(anchor) if published else None
         self.looked = LookedFor()
 
     def begin(self) -> None:
@@ -141,6 +107,10 @@ class Custody:
             "Nothing is signed and no service starts before a person decides: `dpsync recover --by NAME --reason WHY`"
         )
 
+    def unpublished(self, connection: Connection) -> Iterator[str]:
+        """A sentence for each tile of the newest checkpoint that is gone."""
+        return self.tiles.lost(anchored(connection) or 0) if self.tiles else iter(())
+
     def begin_restore(self, page: bytes) -> bool:
         """Note that it is put back (`page`: which one), before it is; whether that is new. Raises `ProofDamaged`."""
         try:
@@ -169,7 +139,7 @@ class Custody:
 
     def lying(self, read: Reader, *, quick: bool = False) -> Lying:
         """Everything that lies outside now; where `quick`, of the journal only what was not compared before, and of the
-        receipts only the newest."""
+        receipts only the newest, and no tile."""
         size, marked = read(lambda connection: (anchored(connection), journal_comparison.marked(connection)))
         checkpoints = self.anchors.read(self.receipts.newest() if quick else self.receipts.checkpoints())
         damaged = [*checkpoints.damaged]
@@ -191,16 +161,19 @@ class Custody:
                 damaged.append(problem.message)
         if told:
             damaged += told.damaged
-        return Lying(checkpoints, told, after if quick else 0, tuple(damaged))
+        tiles = self.tiles.digests() if self.tiles and not quick else {}
+        return Lying(checkpoints, told, after if quick else 0, tuple(damaged), tiles)
 
     def against(self, connection: Connection, lying: Lying) -> Differences:
         """What the database says otherwise than what lay outside. Raises `StoreProblem` where its file is damaged, and
         what it says is therefore not known."""
-        contradicted = anchors.against(connection, self._log, lying.checkpoints)
+        contradicted, outside = anchors.against(connection, self._log, lying.checkpoints), lying.damaged
+        if self.tiles and lying.tiles:
+            ahead, odd = self.tiles.against(connection, lying.tiles)
+            contradicted, outside = (*contradicted, *ahead), (*outside, *odd)
         if lying.told is None:
-            return Differences(contradicted, lying.damaged, ())
+            return Differences(contradicted, outside, ())
         seen = journal_comparison.compared(connection, lying.told, lying.after, self._log.size(connection))
-        outside = lying.damaged
         if seen.unlisted and not lying.told.damaged:
             outside = (*outside, journal_comparison.unlisted_sentence(seen.unlisted, self.journal.path))
         if not (seen.lost or seen.short):
@@ -246,6 +219,12 @@ class Custody:
         if gaps:
             durable.sync_folder(self._folder)
 
+    def publish(self, read: Reader) -> None:
+        """After nothing was found wrong: write each tile that is gone, or all of them where there were none. Raises
+        `ProofDamaged`."""
+        if self.tiles and (size := read(anchored)):
+            self.tiles.complete(read, size)
+
     def write_receipts(self, missing: Sequence[str], make: Callable[[str], dict[str, Any]]) -> dict[str, str]:
         """Write each receipt that is missing; gives those that cannot be made or written, with the reason."""
         refused: dict[str, str] = {}
@@ -267,7 +246,10 @@ class Custody:
 
         Raises what `Anchors.write` raises.
         """
-        size = self.anchors.write(text)
+        size = note.parse(text)[0].size
+        if self.tiles:  # before the checkpoint that whoever reads them goes by
+            self.tiles.write(read, size)
+        self.anchors.write(text)
 
         def step(connection: Connection) -> str:
             before = anchored(connection) or 0
@@ -275,26 +257,9 @@ class Custody:
 
         if continuation := read(step):
             self.anchors.write_step(continuation)
-        write(lambda unit: _note_anchored(unit.connection, size, now))
+        write(lambda unit: note_anchored(unit.connection, size, now))
 
 
 def _free(path: Path) -> Path:
     """That name, or another one beside what has it already: what a lost journal told of is kept."""
     return path.with_name(f"{path.name}-{secrets.token_hex(4)}") if path.exists() else path
-
-
-def anchored(connection: Connection) -> int | None:
-    """How many entries the newest checkpoint signs that was kept outside; None before the first."""
-    value = meta.value_of(connection, ANCHORED)
-    return None if value is None else int(value)
-
-
-def anchored_at(connection: Connection) -> datetime | None:
-    """When all that the ledger had was last found under a checkpoint outside; None before the first."""
-    value = meta.value_of(connection, ANCHORED_AT)
-    return None if value is None else datetime.fromisoformat(value)
-
-
-def _note_anchored(connection: Connection, size: int, now: datetime) -> None:
-    meta.put(connection, ANCHORED, str(max(size, anchored(connection) or 0)))
-    meta.put(connection, ANCHORED_AT, now.isoformat())

@@ -1,0 +1,49 @@
+"""What was found outside the database at one moment, and what of it the database says otherwise."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from dpsync.errors import AcceptedLost, LedgerTampered, ProofDamaged, first_few
+from dpsync.journal import Stretch
+from dpsync.ledger.anchors import Outside
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """Reads in one moment's view of the store (`Installation.read`)."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lay outside at one moment. `told` is None where there is no journal to compare with."""
+
+    checkpoints: Outside
+    told: Stretch | None
+    after: int
+    damaged: tuple[str, ...]
+    tiles: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What is wrong. `contradicted`: the ledger is not what was signed. `damaged`: a file outside is missing or spoilt.
+    `lost`: accepted requests are missing from the database."""
+
+    contradicted: tuple[str, ...]
+    damaged: tuple[str, ...]
+    lost: tuple[str, ...]
+
+    def demand(self) -> None:
+        """Refuse to go on where anything is wrong. Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`."""
+        if self.contradicted:
+            raise LedgerTampered(first_few([self.contradicted[0], *self.lost]))
+        if self.lost:
+            raise AcceptedLost(first_few([self.lost[0], *self.damaged]))
+        if self.damaged:
+            raise ProofDamaged(first_few(self.damaged))
