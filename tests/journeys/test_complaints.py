@@ -231,7 +231,7 @@ def test_the_report_counts_complaints_and_incidents_and_says_what_is_to_be_done(
         ]
         for form in (Format.HTML, Format.TEXT, Format.JSON):
             assert b"1 complaint came in" in rendered(found, form)
-        assert any("Complaints and incidents" in part for part in paragraphs(found))
+        assert any("Complaints, incidents and held evidence" in part for part in paragraphs(found))
         there.clock.advance(30 * DAY)
         late = report()
         assert [one.overdue for one in late.duties] == [True, True]

@@ -34,6 +34,7 @@ WRITING: list[tuple[str, ...]] = [
     ("exempt", "{request}", "forms", "--code", "art19_impossible", *BY),
     ("acknowledge", "{request}", "forms", "--answer", "done", *BY),
     ("extend", "{request}", "--told-on", "2026-11-20", *BY),
+    ("hold-evidence", "{request}", "--until", "2099-12-31", *BY),
     ("letter", "{request}", "--by", "Dora"),
     ("told", "{request}", "--on", "2026-11-20", "--by", "Dora"),
     ("source", "merge", "crm", "4711", "4712", *BY),

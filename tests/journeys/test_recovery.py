@@ -18,6 +18,7 @@ from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.resuming import pause, resume
 from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.reports.housekeeping import Drilled, drilled
 from dpsync.running.recovery import Recovered, recover
 from dpsync.running.start import start
 from dpsync.sandbox.mailchimp.api import Mailchimp
@@ -106,6 +107,7 @@ def back_again(there: Installation, folder: Path) -> Recovered:
         with pytest.raises(RecoveryNeeded):
             other.custody.demand(other.read)
         found = recover(other, DANA, there.clock.now())
+        assert other.read(drilled) == Drilled(there.clock.now(), 0), "a back-up was tried: this one"
         with pytest.raises(UsageError, match="nothing is missing"):
             recover(other, DANA, there.clock.now())
     there.begin()

@@ -75,6 +75,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "screen": (("LIST", "-o", "MAY", "--json"), "MAY"),
     "release": (("REQUEST", "forms", *WHY), "REQUEST"),
     "extend": (("REQUEST", "--told-on", "TODAY", *WHY), "REQUEST"),
+    "hold-evidence": (("REQUEST", "--until", "2099-12-31", *WHY), "REQUEST"),
     "letter": (("REQUEST",), "REQUEST"),
     "told": (("REQUEST", "--on", "TODAY", "--by", "Dana Officer"), "REQUEST"),
     "acknowledge": (("REQUEST", "forms", "--answer", "done", *WHY), "REQUEST"),

@@ -65,6 +65,7 @@ welcome --email eve@example.org --on 2026-11-20 --consent form --by Dana
 settle r-1 alpha --by Dana --reason x
 exempt r-1 alpha --code art19_impossible --by Dana --reason x
 extend r-1 --told-on 2026-11-20 --by Dana --reason x
+hold-evidence r-1 --until 2099-12-31 --by Dana --reason x
 letter r-1
 told r-1 --on 2026-11-20 --by Dana
 acknowledge r-1 alpha --answer done --by Dana --reason x

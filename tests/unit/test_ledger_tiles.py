@@ -214,6 +214,17 @@ def test_of_what_came_in_since_only_the_new_tiles_are_read_and_written(connectio
     assert not (folder / "tile/0/001.p").exists()
 
 
+def test_the_newest_tile_that_is_there_is_where_writing_goes_on(tiles: Tiles) -> None:
+    engine, read = ledger(1_100), list[Tile]()
+    with engine.begin() as connection:
+        tiles.write(lambda work: work(connection), 800)
+        for size, first in ((1_100, 2), (1_100, 3)):
+            read.clear()
+            tiles.write(lambda work: (read.append(work.__self__), work(connection))[1], size)  # type: ignore[attr-defined,func-returns-value]  # because what is asked for is a method of its tile
+            assert [one.index for one in read if one.level == 0] == list(range(first, 5))
+    engine.dispose()
+
+
 def test_a_tile_with_other_bytes_is_told_of_and_never_written_over(connection: Connection, tiles: Tiles) -> None:
     tiles.write(lambda work: work(connection), 300)
     for name in ("tile/0/000", "tile/0/001.p/44"):

@@ -9,6 +9,12 @@ from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from dpsync.cases.holds import EvidenceHold
+    from dpsync.installation import Installation
+    from dpsync.running.ended_periods import DeletedReceipt
     from dpsync.running.forgetting import ToForget
 
 
@@ -16,38 +22,90 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     """Show which requests are forgotten: the name, addresses and changes are destroyed, and the proof is left.
 
     A request is forgotten `[forgetting] after_days` after it was finished everywhere, once its receipt lies in the
-    receipts folder, and never while a complaint about it is open. Nothing says again who it was about. `dpsync find`
-    still leads from a name of the person to the proof.
+    receipts folder, and never while a complaint about it is open or its evidence is held. Nothing says again who it was
+    about. `dpsync find` still leads from a name of the person to the proof.
     """
+    from dpsync.cases.holds import held
     from dpsync.cli.opening import installation
     from dpsync.propagation import forgetting
-    from dpsync.reports.render import json_value
-    from dpsync.reports.words import moment, several
+    from dpsync.reports.words import moment
+    from dpsync.running.ended_periods import deleted_receipts
     from dpsync.running.forgetting import due, until_of
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
         now = there.clock.now()
-        until = until_of(there, now)
-        gone = there.read(forgetting.forgotten)
+        until, today = until_of(there, now), now.astimezone(there.zone).date()
+        gone, unnamed = there.read(forgetting.forgotten), there.read(forgetting.unnamed)
+        receipts, holds = there.read(deleted_receipts), there.read(lambda connection: held(connection, today))
         kept = due(there, until, now) if until else None
-        unnamed = there.read(forgetting.unnamed)
         if as_json:
-            names = ("request", "right", "closed_at", "forgotten_at")
-            shown = [json_value(dict(zip(names, one, strict=True))) for one in gone]
-            waits = {"due": kept.now, "kept": kept.kept} if kept else None
-            talk.json({"forgotten": shown, "waits": json_value(waits), "unnamed": unnamed})
+            _print_json(talk, there, gone, unnamed, receipts, holds, kept)
             return Exit.DONE
         rows = [(one[:8], right, moment(closed, there.zone), moment(at, there.zone)) for one, right, closed, at in gone]
         if rows:
             talk.table(("REQUEST", "RIGHT", "FINISHED", "FORGOTTEN"), rows)
         else:
             talk.say("No request is forgotten yet.")
-        if unnamed:
-            talk.say(f"Of {several(unnamed, 'forgotten request')} the pseudonyms of the person are destroyed, too.")
+        _say_what_else_went(talk, there, unnamed, receipts)
         section = there.settings.forgetting
         _say_what_waits(talk, section.after_days if section else 0, kept)
+        _say_what_is_held(talk, there, holds)
     return Exit.DONE
+
+
+def _print_json(
+    talk: Talk,
+    there: "Installation",
+    gone: "Sequence[tuple[str, str, datetime, datetime]]",
+    unnamed: int,
+    receipts: "Sequence[DeletedReceipt]",
+    holds: "Mapping[str, EvidenceHold]",
+    kept: "ToForget | None",
+) -> None:
+    from dpsync.reports.render import json_value
+
+    names = ("request", "right", "closed_at", "forgotten_at")
+    shown = {
+        "forgotten": [dict(zip(names, one, strict=True)) for one in gone],
+        "waits": {"due": kept.now, "kept": kept.kept} if kept else None,
+        "unnamed": unnamed,
+        "receipts": [{"file": one.file, "deleted_at": one.deleted_at} for one in receipts],
+        "held": [
+            {"request": one.request_id, "until": one.until, "by": by, "reason": why}
+            for one, by, why in _who_holds(there, holds)
+        ],
+    }
+    talk.json({name: json_value(value) for name, value in shown.items()})
+
+
+def _who_holds(there: "Installation", holds: "Mapping[str, EvidenceHold]") -> "Iterator[tuple[EvidenceHold, str, str]]":
+    from dpsync.reports.decided import opened
+
+    for one in holds.values():
+        yield one, *opened(one.request_id, one.sealed, there.opened_decision)
+
+
+def _say_what_else_went(talk: Talk, there: "Installation", unnamed: int, receipts: "Sequence[DeletedReceipt]") -> None:
+    from dpsync.reports.words import moment, several
+
+    if unnamed:
+        talk.say(f"Of {several(unnamed, 'forgotten request')} the pseudonyms of the person are destroyed, too.")
+    if receipts:
+        talk.table(("DELETED RECEIPT", "DELETED"), [(one.file, moment(one.deleted_at, there.zone)) for one in receipts])
+
+
+def _say_what_is_held(talk: Talk, there: "Installation", holds: "Mapping[str, EvidenceHold]") -> None:
+    from dpsync.reports.words import day, several
+
+    if not holds:
+        return
+    rows = [(one.request_id[:8], day(one.until), by, why) for one, by, why in _who_holds(there, holds)]
+    talk.table(("EVIDENCE HELD", "UNTIL", "BY", "REASON"), rows)
+    talk.say(
+        f"The evidence of {several(len(rows), 'request')} is held. To hold it no more before that day: "
+        "dpsync hold-evidence REQUEST --end --by NAME --reason WHY"
+    )
 
 
 def _say_what_waits(talk: Talk, after_days: int, kept: "ToForget | None") -> None:

@@ -151,9 +151,8 @@ class Tiles:
 
     def _newest(self, level: int, full: int) -> int:
         """The number of the last full tile of a level that is there, of so many; 0 where there is none."""
-        while full and not (self._anchors / Tile(level, full - 1, WIDTH).path).exists():
-            full -= 1
-        return max(full - 1, 0)
+        there = (index for index in range(full - 1, 0, -1) if (self._anchors / Tile(level, index, WIDTH).path).exists())
+        return next(there, 0)
 
     def _keep(self, read: Read, tile: Tile) -> None:
         path, content = self._anchors / tile.path, read(tile.content)

@@ -1,13 +1,15 @@
-"""What reports say of complaints and incidents: counts, a sentence each, and what somebody must do."""
+"""What reports say of complaints, incidents and held evidence: counts, a sentence each, and what somebody must do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from dpsync.cases.complaints import complaints
+from dpsync.cases.holds import EvidenceHold, held
 from dpsync.cases.incidents import Incident, incidents
 from dpsync.cases.standing import ComplaintTally, IncidentTally, complaint_tally, incident_tally
 from dpsync.cases.values import Complaint
@@ -15,10 +17,13 @@ from dpsync.mail import long_day
 from dpsync.reports.duties import Duty
 from dpsync.reports.words import moment, several
 
+SOON: Final = timedelta(days=31)
+"""So long before its last day a report asks whether evidence must be held for longer: each month has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class CasesLine:
-    """Complaints and incidents of a period, and what stands open of them now. `said`: a sentence each."""
+    """Complaints and incidents of a period, what stands open of them, and held evidence. `said`: a sentence each."""
 
     complaints: ComplaintTally
     incidents: IncidentTally
@@ -34,17 +39,22 @@ def cases_of(
     came = [one for one in complaints(connection) if not request_id or request_id in one.about]
     seen = [one for one in incidents(connection) if not request_id or request_id in one.about]
     tally, breaches = complaint_tally(came, first, last, today), incident_tally(seen, first, last, now, zone)
-    said = (*_of_complaints(tally), *_of_incidents(breaches))
+    holds = [one for one in held(connection, today).values() if request_id in ("", one.request_id)]
+    said = (*_of_complaints(tally), *_of_incidents(breaches), *_of_holds(holds))
     duties = [_to_answer(one, today) for one in came if one.open]
     duties += [_to_decide(one, now, zone) for one in seen if one.open]
+    duties += [_to_prolong(one) for one in holds if one.until - today <= SOON]
     return CasesLine(tally, breaches, said, tuple(sorted(duties, key=lambda one: (not one.overdue, one.by or today))))
 
 
-def cases_about(connection: Connection, request_id: str, zone: ZoneInfo) -> tuple[str, ...]:
-    """A sentence for each complaint and incident about one request, with its dates, the oldest first."""
+def cases_about(connection: Connection, request_id: str, now: datetime, zone: ZoneInfo) -> tuple[str, ...]:
+    """A sentence for each complaint and incident about one request, with its dates, the oldest first, and whether its
+    evidence is held."""
     came = (one for one in complaints(connection) if request_id in one.about)
     seen = (one for one in incidents(connection) if request_id in one.about)
-    return (*map(_complaint_said, came), *(_incident_said(one, zone) for one in seen))
+    kept = held(connection, now.astimezone(zone).date()).get(request_id)
+    lasting = (f"Its evidence is held until {long_day(kept.until)}, by a decision.",) if kept else ()
+    return (*map(_complaint_said, came), *(_incident_said(one, zone) for one in seen), *lasting)
 
 
 def _complaint_said(one: Complaint) -> str:
@@ -97,6 +107,19 @@ def _of_incidents(tally: IncidentTally) -> Iterator[str]:
     )
     if tally.over:
         yield f"Of {several(tally.over, 'incident')} the 72 hours are over, and nobody has decided."
+
+
+def _of_holds(holds: Sequence[EvidenceHold]) -> Iterator[str]:
+    if holds:
+        many = several(len(holds), "request")
+        yield f"The evidence about {many} is held by a decision, of the first until {long_day(holds[0].until)}."
+
+
+def _to_prolong(one: EvidenceHold) -> Duty:
+    told = f"The evidence about {one.request_id[:8]} is held until {long_day(one.until)}. Prolong that if you need it "
+    told += "for longer: after that day it is forgotten like any other."
+    command = f"dpsync hold-evidence {one.request_id[:8]} --until DATE --by NAME --reason WHY"
+    return Duty(overdue=False, by=one.until, sentence=told, command=command, requests=(one.request_id,))
 
 
 def _to_answer(one: Complaint, today: date) -> Duty:

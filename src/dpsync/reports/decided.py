@@ -15,8 +15,13 @@ Opener = Callable[[str, bytes], bytes]
 
 def by_and_reason(row: Row[Any], opener: Opener) -> tuple[str, str]:
     """The name and the reason of one row of table `decision`; of one that does not open, that it does not."""
+    return opened(row.request_id, row.sealed, opener)
+
+
+def opened(request_id: str, sealed: bytes, opener: Opener) -> tuple[str, str]:
+    """The same of what is sealed in such a row."""
     try:
-        said = json.loads(opener(row.request_id, row.sealed))
+        said = json.loads(opener(request_id, sealed))
     except KeyProblem:
         return UNREADABLE, UNREADABLE
     return str(said["by"]), str(said["reason"])

@@ -45,7 +45,7 @@ class Dossier:
     """One request: where it stands, and everything that happened: in its tables, as `moments`, and as a `story`.
 
     `later`: that the letter to the person is due, but not soon. `letters`: every one, to the person and to processors;
-    `cases`: a sentence for each complaint and incident.
+    `cases`: a sentence for each complaint and incident, and whether evidence is held.
 
     What the person is called stands in `who` only, where somebody asked to see it and that was recorded; what the one
     who answered typed stands in it only where it was opened.
@@ -110,7 +110,7 @@ def dossier(
         moments=moments(asked, attempts, notices, answers, decisions),
         story=with_more(told, callbacks_of(connection, request_id)),
         letters=letters_of(notices, answers, decisions, basis.zone),
-        cases=cases_about(connection, request_id, basis.zone),
+        cases=cases_about(connection, request_id, basis.now, basis.zone),
         forgets_after=basis.forgets_after,
         who=who,
     )

@@ -72,7 +72,7 @@ def paragraphs(report: PeriodReport) -> list[str]:
         _to_compare(report),
         _listed("How quickly?", speeds),
         _listed("What we cannot see (the attached page says why)", limits),
-        _listed("Complaints and incidents", report.cases.said),
+        _listed("Complaints, incidents and held evidence", report.cases.said),
     ]
     return [part for part in parts if part]
 

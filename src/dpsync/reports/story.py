@@ -92,6 +92,8 @@ _DECISIONS = {
     "told": "recorded that the person had a letter",
     "nobody_asked": "recorded that nobody asked for it, or that the person took it back",
     "hold": "held it",
+    "hold_evidence": "had its evidence held",
+    "end_hold": "ended that its evidence is held",
     "contact": "knows in another way that the contact's address is right",
     "resume": "let dpsync send again",
     "shown": "was shown the name and addresses",

@@ -40,7 +40,7 @@ def period_text(report: PeriodReport, csv_sha256: Callable[[], str]) -> str:
     lines += ["", "What we cannot see"] if report.limits else []
     for entry in phrases.limit_entries(report.limits):
         lines += [f"  {entry.number}. {entry.head}", *(f"     - {point}" for point in entry.points)]
-    lines += _section("Complaints and incidents", report.cases.said)
+    lines += _section("Complaints, incidents and held evidence", report.cases.said)
     late = (("Overdue", report.overdue), ("Finished after the legal date", report.finished_late))
     for label, chosen in (*late, ("Needs attention", report.attention)):
         lines += _lines(label, chosen, zone, numbers)
@@ -81,7 +81,7 @@ def dossier_text(dossier: Dossier) -> str:
         lines += [f"  {moment(one.at, zone)}  {one.sentence}", *(f"      {proof}" for proof in one.proofs)]
     if dossier.letters:
         lines += ["", "Letters", *_table([LETTER_HEADS, *map(letter_cells, dossier.letters)])]
-    lines += _section("Complaints and incidents about it", dossier.cases)
+    lines += _section("Complaints, incidents and held evidence", dossier.cases)
     lines += _lines("At each processor", asked.lines, zone, {})
     lines += _section("Who may be told what", MAY_BE_TOLD)
     entries = [

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from dpsync.alert_causes import AlertCause
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import DRILL, drilled
@@ -15,7 +17,12 @@ def remember(there: Installation, problems: int, now: datetime) -> None:
     Raises what `Custody.demand` does: nothing is written into a database that lost something.
     """
     there.custody.demand(there.read)
-    there.write(lambda unit: meta.put(unit.connection, DRILL, f"{now.isoformat()} {problems}"))
+    there.write(lambda unit: note(unit.connection, problems, now))
+
+
+def note(connection: Connection, problems: int, now: datetime) -> None:
+    """The same within a transaction, where nothing is lost."""
+    meta.put(connection, DRILL, f"{now.isoformat()} {problems}")
 
 
 def trouble(there: Installation, now: datetime) -> str:

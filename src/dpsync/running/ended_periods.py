@@ -1,10 +1,11 @@
 """What is destroyed years after requests were forgotten, as the settings say: pseudonyms, and receipts in the folder.
 
-Whoever calls this has seen that the clock is right. What a complaint or an incident is about stays.
+Whoever calls this has seen that the clock is right. What is held as evidence stays.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 from dpsync import durable
 from dpsync.installation import Installation
 from dpsync.intake import identity
-from dpsync.ledger import entry
+from dpsync.ledger import entry, told
 from dpsync.ledger.anchors import GAP
 from dpsync.ledger.entry import EntryKind
 from dpsync.propagation import forgetting
@@ -32,6 +33,25 @@ def destroy(there: Installation, now: datetime, held: Callable[[Connection], Col
         there.write(partial(_unname, there, until, now, held, at_once))
     if section and section.receipts_after_years:
         _delete_receipts(there, years_before(now, section.receipts_after_years), now, held, at_once)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedReceipt:
+    """A receipt that dpsync deleted from the receipts folder, as the ledger tells it."""
+
+    file: str
+    deleted_at: datetime
+
+
+def deleted_receipts(connection: Connection) -> tuple[DeletedReceipt, ...]:
+    """Each receipt that was deleted because its period was over, the newest first."""
+    entries = (said for _, said in told.of_no_request(connection))
+    found = [
+        DeletedReceipt(str(said["name"]), datetime.fromtimestamp(int(said["ts"]), UTC))
+        for said in entries
+        if said["event"] == EntryKind.SHREDDED and said.get("kind") == KIND
+    ]
+    return tuple(reversed(found))
 
 
 def years_before(now: datetime, years: int) -> datetime:

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from dpsync import key_register
+from dpsync.cases import holds
 from dpsync.cases.complaints import evidence_held
 from dpsync.cases.incidents import incidents
 from dpsync.installation import Installation
@@ -68,8 +69,9 @@ def forget(there: Installation, now: datetime, at_once: int = AT_ONCE) -> int:
     _prove(there, until, now, at_once)
     ids = due(there, until, now).now[:at_once]
     done = there.write(partial(_forget, there, ids, until)) if ids else 0
-    ended_periods.destroy(there, now, evidence, at_once)
-    month_keys.care_for(there, now, evidence, at_once)
+    kept = partial(evidence, there, now)
+    ended_periods.destroy(there, now, kept, at_once)
+    month_keys.care_for(there, now, kept, at_once)
     truncate_wal(there.engine)  # while somebody reads it stays, and the next hour tries again
     return done
 
@@ -123,13 +125,18 @@ def _needed(there: Installation, connection: Connection, now: datetime) -> dict[
     return {
         "a complaint about it is open": frozenset(evidence_held(connection)),
         "an incident about it is open": _of_incidents(connection),
+        "its evidence is held (`dpsync hold-evidence`)": frozenset(holds.held(connection, now.astimezone(zone).date())),
         "no letter to the person is recorded yet": frozenset(one.request_id for one in letters if watched),
     }
 
 
-def evidence(connection: Connection) -> frozenset[str]:
-    """The requests that a complaint or an incident is about, so that nothing of them may be changed or destroyed."""
-    return _of_incidents(connection).union(evidence_held(connection))
+def evidence(there: Installation, now: datetime, connection: Connection) -> frozenset[str]:
+    """The requests that a complaint or an incident is about, or whose evidence a person has held.
+
+    Nothing of them may be changed or destroyed.
+    """
+    named = holds.held(connection, now.astimezone(there.zone).date())
+    return _of_incidents(connection).union(evidence_held(connection), named)
 
 
 def _of_incidents(connection: Connection) -> frozenset[str]:

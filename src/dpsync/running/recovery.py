@@ -6,6 +6,7 @@ erasure, too, may have been withdrawn since, or the person may have come back.
 """
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from dpsync import durable, journal_comparison
+from dpsync import durable, journal_comparison, paths
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError, first_few
@@ -24,6 +25,7 @@ from dpsync.ledger import entry, note, rows
 from dpsync.ledger.anchors import GAP
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, State, Way
+from dpsync.paths import Unusable
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.queue.lanes import causes_of
@@ -31,7 +33,7 @@ from dpsync.propagation.record import Update, record
 from dpsync.propagation.resuming import pause
 from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.reports.words import several
-from dpsync.running import cosigning
+from dpsync.running import cosigning, drills
 from dpsync.running.forgetting import forget_again
 from dpsync.running.holding import hold
 from dpsync.soundness import key_problems
@@ -123,7 +125,7 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
         held = _hold_all(there, person, now)
         forgotten = forget_again(there, now)
         named = tuple(_set_aside(path).name for path in behind.files)
-        there.write(lambda unit: meta.put(unit.connection, BEGUN, ""))
+        there.write(partial(_note_end, now, from_backup=_is_from_backup(there.custody.mark)))
         _set_aside(there.custody.mark)
         there.custody.settle(there.read, there.write, now)
         there.anchor(now)
@@ -179,6 +181,20 @@ def _set_aside(path: Path) -> Path:
     path.rename(gap)
     durable.sync_folder(path.parent)
     return gap
+
+
+def _is_from_backup(mark: Path) -> bool:
+    """Whether `dpsync restore` made the mark: then the page of the back-up stands in it."""
+    with suppress(Unusable):
+        return paths.read(mark).startswith(b"{")
+    return False
+
+
+def _note_end(now: datetime, unit: Unit, *, from_backup: bool) -> None:
+    """What was put back knows of no drill since, and of none at all where it is the first back-up: but it was tried."""
+    meta.put(unit.connection, BEGUN, "")
+    if from_backup:
+        drills.note(unit.connection, 0, now)
 
 
 # --- what is open
