@@ -47,6 +47,47 @@ def test_pseudonyms_and_receipts_are_kept_for_the_years_of_the_settings(folder: 
     )
 
 
+NOBODY = "nothing of people"
+SEALED, PROOF = "Name, addresses and changes", "Ledger, calls and dates"
+WHO, CONVERSATIONS = "Who decided, answered", "Pseudonyms of private conversations at"
+KEPT_IN = {
+    "alias": ("Pseudonyms of people",),
+    "answer": (SEALED, WHO),
+    "attempt": (PROOF,),
+    "callback": (NOBODY,),
+    "case_act": ("What was written of complaints", WHO),
+    "checkpoint": (PROOF,),
+    "contact_named": (WHO,),
+    "conversation": ("Private conversations at", CONVERSATIONS),
+    "decision": (SEALED, WHO),
+    "entry": (PROOF,),
+    "evidence": (PROOF,),
+    "listed_person": ("Pseudonyms of people",),
+    "platform_job": ("What opens the job of a privacy platform",),
+    "proof_of": ("What leads from a name to the proof",),
+    "propagation": (SEALED, "Pseudonyms of people", PROOF),
+    "request": (SEALED, "Pseudonyms of people", "Event ids", PROOF),
+    "retention_act": (WHO,),
+    "retention_act_row": (CONVERSATIONS,),
+    "shelf": ("What connectors remember of people",),
+    "source_finding": ("The id of a record that differs",),
+    "withdrawal": ("Event ids",),
+    **dict.fromkeys(("account", "worker", "lane", "job", "meta", "brake_slot", "refusal", "node"), (NOBODY,)),
+    **dict.fromkeys(("question", "page_link", "alert", "alert_concern", "source_message"), (NOBODY,)),
+    **dict.fromkeys(("callback_target", "retention_letter", "notice", "post", "contact"), (NOBODY,)),
+}
+"""For each table the lines about what is in it of people: their beginnings."""
+
+
+def test_each_table_is_in_a_line_of_what_is_kept_or_holds_nothing_of_people(folder: Folder) -> None:
+    assert KEPT_IN.keys() == t.metadata.tables.keys(), "a new table: say what of people is in it, and for how long"
+    kept = [one.what for one in kept_lines(folder.load(forgetting=DAYS))]
+    for table, beginnings in KEPT_IN.items():
+        for beginning in beginnings:
+            of_a_rule = "rivate conversations at" in beginning  # only where the settings have one
+            assert beginning == NOBODY or of_a_rule or any(one.startswith(beginning) for one in kept), table
+
+
 def test_the_report_says_what_is_kept_in_every_format_that_people_read(folder: Folder, rows: Rows) -> None:
     lines = kept_lines(folder.load(forgetting=DAYS))
     report = november(rows, kept=lines)

@@ -38,11 +38,20 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     yield KeptLine(what, finished, setting, default)
     yield _keys_line(settings)
     yield KeptLine("What was written of complaints and incidents, sealed", FOR_EVER)
+    who = "Who decided, answered or was named as a contact, sealed"
+    yield KeptLine(who, f"{FOR_EVER}. It is part of the proof, and names your people and those of the processors")
+    ids = "Event ids that main databases gave, and keyed digests of what they sent"
+    yield KeptLine(ids, f"{FOR_EVER}: a message that comes again is known by them, and is not carried out twice")
+    yield KeptLine("The id of a record that differs in a main database, sealed", "until the difference is closed")
+    platform = "What opens the job of a privacy platform to our answer, sealed"
+    yield KeptLine(platform, "until the platform has the answer, or the request is forgotten")
     for name, one in settings.processors.items():
         if one.retention is not None:
             months = f"{one.retention.months} months from when it began, then a person deletes it there"
             of = f"Private conversations at {one.title}"
             yield KeptLine(of, months, f"[processors.{name}.retention] months", "no rule: dpsync does not look")
+            gone = f"Pseudonyms of private conversations at {one.title}"
+            yield KeptLine(gone, f"{FOR_EVER}: one that comes back is known by them. Its ids go when it is gone")
     pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
     yield KeptLine(
         "Pseudonyms of people",
