@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dpsync.cli.check_doors import checkpoint_mail_of
 from dpsync.cli.check_lines import CheckResult
+from dpsync.cli.check_proof import with_others
 from dpsync.ledger import note
 from dpsync.model import Right
 from dpsync.running import checkpoint_mail
@@ -45,7 +45,7 @@ def text_of(mail: EmailMessage) -> str:
 
 
 def line_of(there: Installation) -> tuple[CheckResult, str]:
-    (line,) = checkpoint_mail_of(there.service, there.clock.now())
+    (line,) = with_others(there.service, there.clock.now())
     return line.verdict, line.code
 
 

@@ -21,8 +21,8 @@ from dpsync.model import State, Way
 from dpsync.processors import passphrases_of, roles_asked
 from dpsync.propagation.decisions import ROLES
 from dpsync.reports.unasked import unasked
-from dpsync.reports.words import day, moment, several
-from dpsync.running import callback_targets, checkpoint_mail, month_report
+from dpsync.reports.words import moment, several
+from dpsync.running import callback_targets, month_report
 from dpsync.running.callbacks import OVERDUE
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
@@ -66,19 +66,6 @@ def pdf_lines() -> Iterator[CheckLine]:
         why = unusable("pdf")
         told = f"a report as PDF {why}" if why else "reports can be made as PDF"
         yield CheckLine("pdf", CheckResult.PROBLEM if why else CheckResult.OK, told, "DP-206" if why else "")
-
-
-def checkpoint_mail_of(there: Installation, now: datetime) -> Iterator[CheckLine]:
-    """Whether a copy of the proof reaches the data protection officer each day."""
-    mail, last = there.settings.mail, there.read(checkpoint_mail.newest)
-    if mail is None or not mail.daily_checkpoint:
-        yield CheckLine("checkpoints", CheckResult.NOT_SET, "the DPO gets no copy: see [mail] daily_checkpoint")
-    elif last is None:
-        yield CheckLine("checkpoints", CheckResult.WAITING, "the DPO gets the first copy by tomorrow morning")
-    else:
-        late = now.astimezone(there.zone).date() - last.on > timedelta(days=1)
-        text = f"the DPO got the newest copy on {day(last.on)}, of {last.size:,} entries"
-        yield CheckLine("checkpoints", CheckResult.PROBLEM if late else CheckResult.OK, text, "DP-306" if late else "")
 
 
 def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:

@@ -13,7 +13,6 @@ from dpsync import settings as configuration
 from dpsync.cli.check_calendar import calendar_lines
 from dpsync.cli.check_doors import (
     callbacks_told,
-    checkpoint_mail_of,
     letters_that_wait,
     month_report_of,
     outside,
@@ -23,6 +22,7 @@ from dpsync.cli.check_doors import (
 )
 from dpsync.cli.check_hooks import hook_lines
 from dpsync.cli.check_lines import CheckLine, CheckResult
+from dpsync.cli.check_proof import with_others
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.check_sources import list_lines
 from dpsync.cli.console import Talk
@@ -79,7 +79,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += _incoming(there)
             lines += [*letters_that_wait(there), *questions_that_wait(there)]
             lines += month_report_of(there, there.clock.now())
-            lines += [*checkpoint_mail_of(there, there.clock.now()), *_drill(there, there.clock.now())]
+            lines += [*with_others(there, there.clock.now()), *_drill(there, there.clock.now())]
             lines += pdf_lines()
             lines += refused_of(there, there.clock.now())
             lines += calendar_lines(there, there.clock.now())

@@ -53,7 +53,7 @@ def ask(there: Installation, now: datetime) -> None:
     """Have each authority stamp today's checkpoint that has not done it yet. What fails is tried again."""
     today, signed = now.astimezone(there.zone).date(), ""
     for one in there.settings.ledger.stamps:
-        name = _name(one)
+        name = name_of(one)
         last = there.read(lambda connection, name=name: newest(connection, name))  # type: ignore[misc]  # because mypy does not infer a lambda's default
         if (last is None or last < today) and not there.custody.unrecovered:
             signed = signed or there.anchor(now)
@@ -66,7 +66,8 @@ def newest(connection: Connection, name: str) -> date | None:
     return None if value is None else date.fromisoformat(value)
 
 
-def _name(one: StampSection) -> str:
+def name_of(one: StampSection) -> str:
+    """What an authority is called in the names of files, and in entries."""
     return entry.safe(urlsplit(one.url).netloc).replace(":", "-").replace("/", "-")
 
 
@@ -79,19 +80,19 @@ def _ask(there: Installation, one: StampSection, last: date | None, signed: str,
     raw, why = _reply(there, one, query.as_bytes())
     if why:
         if last is None or now.astimezone(there.zone).date() - last > PATIENCE:
-            _tell(there, _name(one), why, now)
+            _tell(there, name_of(one), why, now)
         return
     try:
         found = read(raw, query, body, one)
     except paths.Unusable as wrong:
         found = Stamp(kept=False, why=wrong.trouble.told("put the file in [ledger] stamps back"))
     if found.kept:
-        there.custody.anchors.write_stamp(head.size, _name(one), query.as_bytes(), raw)
+        there.custody.anchors.write_stamp(head.size, name_of(one), query.as_bytes(), raw)
         there.write(lambda unit: _note(unit, one, head.size, raw, found, now, there))
     if found.at and abs(found.at - now) > SKEW:
-        _tell(there, _name(one), "its clock and ours differ by more than a minute", now)
+        _tell(there, name_of(one), "its clock and ours differ by more than a minute", now)
     if found.why:
-        _tell(there, _name(one), found.why, now)
+        _tell(there, name_of(one), found.why, now)
 
 
 def _reply(there: Installation, one: StampSection, query: bytes) -> tuple[bytes, str]:
@@ -144,10 +145,10 @@ _SAID = {
 def _note(
     unit: Unit, one: StampSection, size: int, raw: bytes, found: Stamp, now: datetime, there: Installation
 ) -> None:
-    meta.put(unit.connection, f"{_KEY}{_name(one)}", now.astimezone(there.zone).date().isoformat())
+    meta.put(unit.connection, f"{_KEY}{name_of(one)}", now.astimezone(there.zone).date().isoformat())
     cause = "verified" if found.at else "unread"
     said = entry.encode(
-        EntryKind.ANCHOR, now, n=size, name=_name(one), digest=sha256(raw).hexdigest(), kind="stamp", cause=cause
+        EntryKind.ANCHOR, now, n=size, name=name_of(one), digest=sha256(raw).hexdigest(), kind="stamp", cause=cause
     )
     unit.append(None, said)
 
