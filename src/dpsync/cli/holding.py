@@ -34,6 +34,7 @@ def hold_evidence(
     """
     from dpsync.cli.opening import day_of, full_id, installation
     from dpsync.propagation.decisions import Person
+    from dpsync.reports.words import day
 
     talk: Talk = ctx.obj
     if end == bool(until):
@@ -41,31 +42,30 @@ def hold_evidence(
     last, person = day_of(until, "--until") if until else None, Person(by, os_user(), reason)
     with installation(talk) as there:
         request_id = full_id(there, request)
-        said = _held(there, request_id, last, person) if last else _ended(there, request_id, person)
+        new = _hold(there, request_id, last, person) if last else _release(there, request_id, person)
+        said = f"the evidence is held {f'until {day(last)}' if last else 'no more'}"
         talk.did = f"of request {request_id} {said}"
         if as_json:
             talk.json({"request": request_id, "until": last})
         else:
             talk.data(f"{request_id}  {said}")
         _warn(talk, there, request_id)
-        _end(talk, there, person, last)
+        _end(talk, there, person, last, new=new)
     return Exit.DONE
 
 
-def _held(there: "Installation", request_id: str, last: "date", person: "Person") -> str:
+def _hold(there: "Installation", request_id: str, last: "date", person: "Person") -> bool:
     from dpsync.cases.holds import hold
-    from dpsync.reports.words import day
 
     now = there.clock.now()
-    new = there.write(lambda unit: hold(unit, there.controller, request_id, last, person, now))
-    return f"the evidence is held until {day(last)}{'' if new else ', as before'}"
+    return there.write(lambda unit: hold(unit, there.controller, request_id, last, person, now))
 
 
-def _ended(there: "Installation", request_id: str, person: "Person") -> str:
+def _release(there: "Installation", request_id: str, person: "Person") -> bool:
     from dpsync.cases.holds import end
 
     there.write(lambda unit: end(unit, there.controller, request_id, person, there.clock.now()))
-    return "the evidence is held no more"
+    return True
 
 
 def _warn(talk: Talk, there: "Installation", request_id: str) -> None:
@@ -79,11 +79,12 @@ def _warn(talk: Talk, there: "Installation", request_id: str) -> None:
         )
 
 
-def _end(talk: Talk, there: "Installation", person: "Person", last: "date | None") -> None:
+def _end(talk: Talk, there: "Installation", person: "Person", last: "date | None", *, new: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.reports.words import day
 
     decided = f"the decision (by {person.by.strip()}) and its ledger entry, in {place_of_store(there)}"
+    decided = decided if new else "nothing new: it is held so already"
     if last is None:
         talk.ending(stored=decided, by_itself="it is forgotten when its days are over, unless a case holds it.")
         return

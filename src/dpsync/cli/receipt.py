@@ -1,5 +1,6 @@
 """`dpsync receipt`: the proof of one request, to take away, and its page in plain words."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,11 +72,13 @@ def receipt(
         path = _placed(output, request_id)
         kept, silent = _proof(there, request_id, path)
         also = [_page(there, path, chosen, email or "")] if chosen is not ReceiptForm.JSON else []
-        also += [_step(there, path, since)] if since else []
+        step = _step(there, path, since) if since else None
+        also += [step] if step else []
         also += _tlog_proofs(path) if proofs else []
         key = there.log.signer.verifier.line
     talk.data("\n".join(map(str, (path, *also))))
-    _say_what_to_do(talk, path, kept, key)
+    given = f" --checkpoint {shlex.quote(str(since))} --consistency {step.name}" if step else ""
+    _say_what_to_do(talk, path, kept, f"--key '{key}' --email ADDRESS{given}")
     if silent:
         talk.warn(f"Not complete yet: {', '.join(silent)} has not answered. Until then the check says STILL OPEN.")
         return Exit.PARTLY
@@ -107,12 +110,12 @@ def _placed(output: Path | None, request_id: str) -> Path:
     return output.with_suffix(".json") if output.suffix.lower() in {".html", ".pdf"} else output
 
 
-def _say_what_to_do(talk: Talk, path: Path, kept: str, key: str) -> None:
+def _say_what_to_do(talk: Talk, path: Path, kept: str, given: str) -> None:
     later = "the request is forgotten, so what came later is in no receipt." if kept is _KEPT else ""
     talk.ending(
         stored=f"{path} ({kept}), and verify_receipt.py beside it. These two files and the key are enough to check it",
         by_itself=f"nothing: {later or 'the receipt shows how things stand now.'}",
-        waits=f"for the person who checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
+        waits=f"for the person who checks it: python3 verify_receipt.py {path.name} {given}",
     )
 
 
