@@ -23,6 +23,7 @@ from dpsync.propagation.decisions import Person
 from dpsync.running import cosigning
 from dpsync.running.recovery import recover
 from dpsync.running.witnessing import Said, add_checkpoint, cosigner_of, listening
+from dpsync.soundness import judge
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed, sqlite_url
 from tests.journeys.test_custody import ADA, BEN, rolled_back
@@ -196,6 +197,24 @@ def test_a_database_that_was_put_back_is_noticed_by_the_witness_alone(two: tuple
         one.clock.advance(timedelta(days=1))
         cosigning.ask(one.service, one.clock.now())
         assert not one.service.custody.unrecovered, "what was recovered is a known gap"
+
+
+def test_what_the_witness_cosigned_of_a_lost_history_is_set_aside_with_it(
+    two: tuple[Installation, Installation],
+) -> None:
+    one, other = two
+    with ExitStack() as stack:
+        witnessed_by(stack, one, other)
+        one.ask(Right.ERASURE, ADA)
+        cosigning.ask(one.service, one.clock.now())
+        (cosigned,) = one.service.settings.ledger.anchor.glob("*.cosigned")
+        one.running.close()
+        rolled_back(one, upto=2)
+        with one.another_process() as process:
+            assert f"{cosigned.name}.gap" in recover(process, DANA, one.clock.now()).aside
+        one.begin()
+        assert judge(one.service, one.clock.now(), full=True).files == ()
+        assert cosigned.with_name(f"{cosigned.name}.gap-recorded").exists()
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -189,7 +189,16 @@ def test_a_cosigned_checkpoint_of_another_history_is_named(ledger: tuple[Log, Co
     other = note.sign(note.Checkpoint(log.origin, 1, bytes(32)), log.signer)
     (tmp_path / "000000000001.cosigned").write_text(other)
     (problem,) = unlike(connection, log, tmp_path)
-    assert problem == "anchor 000000000001.cosigned: checkpoint 1: the ledger's first 1 entries have another root"
+    named = "anchor 000000000001.cosigned: checkpoint 1: the ledger's first 1 entries have another root"
+    assert problem == named
+    for end in ("gap", "gap-recorded"):
+        accepted = tmp_path / f"000000000001.{end}"
+        accepted.write_text(other)
+        assert list(unlike(connection, log, tmp_path)) == [], "its history is lost, and somebody has accepted that"
+        numbered(tmp_path, 1).write_text(log.checkpoint(connection, NOW))
+        assert list(unlike(connection, log, tmp_path)) == [named], "there is another one of that number since"
+        numbered(tmp_path, 1).unlink()
+        accepted.unlink()
 
 
 def test_a_file_is_what_was_written_also_where_whole_lines_came_to_it_since() -> None:

@@ -277,6 +277,11 @@ def test_the_checkpoints_and_consistency_files_of_more_entries_are_ahead(tmp_pat
     (tmp_path / "1-2.consistency").write_text("nothing")
     found = [sorted(path.name for path in anchors.ahead(size)) for size in (4, 5, 6)]
     assert found == [["000000000005.checkpoint", "5-6.consistency", "checkpoint"], ["5-6.consistency"], []]
+    beside = ["000000000006.cosigned", "000000000006.tsa.example.org.tsq", "000000000006.tsa.example.org.tsr"]
+    for name in (*beside, "000000000007.notes", "of-a-person.tsr", "00000000006.tsr"):
+        (tmp_path / name).write_text("")
+    assert sorted(path.name for path in anchors.ahead(5)) == [*beside, "5-6.consistency"]
+    assert anchors.ahead(6) == []
 
 
 def test_under_a_cosigned_checkpoint_stand_the_lines_of_others_and_nothing_else(tmp_path: Path) -> None:

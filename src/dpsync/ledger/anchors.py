@@ -25,6 +25,8 @@ NEWEST = "checkpoint"
 NUMBERED = ".checkpoint"
 STEP = ".consistency"
 COSIGNED = ".cosigned"
+OF_OTHERS = frozenset({COSIGNED, ".tsq", ".tsr"})
+"""What witnesses and authorities said of a checkpoint: files with its number that end so."""
 GAP = ".gap"
 RECORDED = ".gap-recorded"
 """What becomes of that ending once the ledger says so too (an entry `gap`)."""
@@ -113,7 +115,8 @@ class Anchors:
             with suppress(NoteInvalid):
                 if parse_continuation(_content(path, LARGEST_STEP)).head.size > size:
                     found.append(path)
-        return found
+        lines = (path for path in self._names() if path.suffix in OF_OTHERS and path.name[:12].isdigit())
+        return [*found, *(path for path in lines if int(path.name[:12]) > size)]
 
     @property
     def set_aside(self) -> int:

@@ -22,7 +22,7 @@ from dpsync.installation import Installation
 from dpsync.intake.sweeping import after_recovery
 from dpsync.journal import AcceptedRequest, Journal, Stretch
 from dpsync.ledger import entry, note, rows
-from dpsync.ledger.anchors import GAP
+from dpsync.ledger.anchors import GAP, OF_OTHERS
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, State, Way
 from dpsync.paths import Unusable
@@ -175,7 +175,7 @@ def _journals_set_aside(there: Installation) -> list[Stretch]:
 
 def _set_aside(path: Path) -> Path:
     """The file under a name that says that its loss is accepted; `Custody.settle` records those beside the anchors."""
-    gap = path.with_suffix(GAP)
+    gap = path.with_name(f"{path.name}{GAP}") if path.suffix in OF_OTHERS else path.with_suffix(GAP)
     if gap.exists():
         gap = path.with_name(f"{path.stem}-{secrets.token_hex(4)}{GAP}")
     path.rename(gap)
