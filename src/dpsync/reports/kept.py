@@ -45,13 +45,7 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     yield KeptLine("The id of a record that differs in a main database, sealed", "until the difference is closed")
     platform = "What opens the job of a privacy platform to our answer, sealed"
     yield KeptLine(platform, "until the platform has the answer, or the request is forgotten")
-    for name, one in settings.processors.items():
-        if one.retention is not None:
-            months = f"{one.retention.months} months from when it began, then a person deletes it there"
-            of = f"Private conversations at {one.title}"
-            yield KeptLine(of, months, f"[processors.{name}.retention] months", "no rule: dpsync does not look")
-            gone = f"Pseudonyms of private conversations at {one.title}"
-            yield KeptLine(gone, f"{FOR_EVER}: one that comes back is known by them. Its ids go when it is gone")
+    yield from _of_conversations(settings)
     pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
     yield KeptLine(
         "Pseudonyms of people",
@@ -73,6 +67,16 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
         "for ever",
     )
     yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")
+
+
+def _of_conversations(settings: Settings) -> Iterator[KeptLine]:
+    for name, one in settings.processors.items():
+        if one.retention is not None:
+            months = f"{one.retention.months} months from when it began, then a person deletes it there"
+            of = f"Private conversations at {one.title}"
+            yield KeptLine(of, months, f"[processors.{name}.retention] months", "no rule: dpsync does not look")
+            gone = f"Pseudonyms of private conversations at {one.title}"
+            yield KeptLine(gone, f"{FOR_EVER}: one that comes back is known by them. Its ids go when it is gone")
 
 
 def _years(years: int | None, of: str) -> str:

@@ -15,7 +15,7 @@ from dpsync.propagation.rules.event import AnswerKind
 from dpsync.reports.lines import RequestStanding
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
 from dpsync.reports.story_entries import StoryEntries, entries_named
-from dpsync.reports.words import CAUSES, RIGHTS, hours
+from dpsync.reports.words import CAUSES, DECISIONS, RIGHTS, hours
 
 MAY_BE_TOLD = (
     "The person may have all of this page, except what would tell them about somebody else (Art. 15(4)).",
@@ -81,25 +81,6 @@ _LETTERS = {
     NoticeKind.BACKUP: "dpsync wrote to the second contact of {title}.",
     NoticeKind.TASK: "dpsync gave the task at {title} to our own operator.",
     NoticeKind.TASK_REMINDER: "dpsync reminded our own operator of the task at {title}.",
-}
-_DECISIONS = {
-    "release": "approved it",
-    "withdraw": "withdrew it",
-    "retry": "had it told again",
-    "settle": "closed it as dealt with elsewhere",
-    "exempt": "recorded that it need not be told (Art. 19)",
-    "extend": "extended the legal date",
-    "told": "recorded that the person had a letter",
-    "nobody_asked": "recorded that nobody asked for it, or that the person took it back",
-    "hold": "held it",
-    "hold_evidence": "had its evidence held",
-    "end_hold": "ended that its evidence is held",
-    "contact": "knows in another way that the contact's address is right",
-    "resume": "let dpsync send again",
-    "shown": "was shown the name and addresses",
-    "ask_contact": "had the contact asked again whether its address is right",
-    "name_contact": "named another contact, which counts once it has confirmed itself",
-    "revoke_link": "revoked a link to a page about it",
 }
 
 
@@ -250,7 +231,7 @@ def _of_decision(one: DecisionLine, titles: Mapping[str, str], ledger: StoryEntr
     elif one.kind == "supersede":
         sentence = f"A newer request replaced this one{at}."
     else:
-        sentence = f"{one.by} {_DECISIONS.get(one.kind, one.kind.replace('_', ' '))}{at}{reason}".rstrip(".") + "."
+        sentence = f"{one.by} {DECISIONS.get(one.kind, one.kind.replace('_', ' '))}{at}{reason}".rstrip(".") + "."
     proofs = [_detail(one)] if one.detail else []
     proofs += [f"account of the machine: {one.os_user}"] if one.os_user else []
     for name in one.processors or ("",):

@@ -98,6 +98,27 @@ COUNTING = (
     "Speed is the time from receipt by the controller until the processor had the instruction.",
 )
 
+DECISIONS = {
+    "release": "approved it",
+    "withdraw": "withdrew it",
+    "retry": "had it told again",
+    "settle": "closed it as dealt with elsewhere",
+    "exempt": "recorded that it need not be told (Art. 19)",
+    "extend": "extended the legal date",
+    "told": "recorded that the person had a letter",
+    "nobody_asked": "recorded that nobody asked for it, or that the person took it back",
+    "hold": "held it",
+    "hold_evidence": "had its evidence held",
+    "end_hold": "ended that its evidence is held",
+    "contact": "knows in another way that the contact's address is right",
+    "resume": "let dpsync send again",
+    "shown": "was shown the name and addresses",
+    "ask_contact": "had the contact asked again whether its address is right",
+    "name_contact": "named another contact, which counts once it has confirmed itself",
+    "revoke_link": "revoked a link to a page about it",
+}
+"""What a person did, by the kind of the decision: their name stands before it."""
+
 
 def reached(rung: Rung, *, told: bool, undone: bool) -> str:
     """How far the proof reaches. A rung never falls: where a letter came back or went to the wrong contact, or where

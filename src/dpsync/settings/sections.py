@@ -115,10 +115,7 @@ class LedgerSection(Section):
     receipts: Folder = Field(
         default=as_written("receipts/"), description="The folder for the receipt of each closed request."
     )
-    tiles: StrictBool = Field(
-        default=False,
-        description="Whether dpsync also writes the ledger's hashes as files that you can publish (C2SP tlog-tiles).",
-    )
+    tiles: StrictBool = Field(default=False, description="Also write the ledger's hashes as files to publish them.")
     witnesses: tuple[CosigningSection, ...] = Field(
         default=(), description="Who cosigns the daily checkpoint: each with its url and its key line."
     )
