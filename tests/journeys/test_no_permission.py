@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,15 @@ AS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody") if AS_ROOT else pwd.getpwuid(os.geteuid())
 WAYS_OUT = re.compile(r"`((?:chmod|chown) [^`]+)`")
 LOOK = """
-import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, importlib, io, json, os, pkgutil, sys
+import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, importlib, io, json, os, pkgutil
+import subprocess, sys
 import dpsync
 from dpsync.__main__ import main
 user, warm = json.loads(sys.argv[1])
 
 def look(config, *words):
+    if config == "sh":
+        return [subprocess.run(["sh", "-e", "-c", *words]).returncode, ""]
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         code = main(["--config", config, *words])
@@ -97,12 +101,14 @@ def owned(path: Path) -> None:
 Looked = Callable[..., list[tuple[int, str]]]
 
 
-@pytest.fixture(scope="module")
-def looked(made: Path) -> Iterator[Looked]:
-    """Runs commands as this user, in one process that has loaded everything; what each ended with and said."""
-    warm = (str(made / "first" / "dpsync.toml"), *CHECK)
-    command = [sys.executable, "-c", LOOK, json.dumps([USER.pw_uid if AS_ROOT else 0, warm])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+@contextmanager
+def looking(made: Path, user: int, *within: str) -> Iterator[Looked]:
+    """Runs commands of dpsync, or `sh` with a script and its words, in one process that has loaded everything, as this
+    user (0: who runs the tests) and `within` a program that isolates it; what each ended with and said.
+    """
+    given = json.dumps([user, (str(made / "first" / "dpsync.toml"), *CHECK)])
+    command, pipe = [*within, sys.executable, "-c", LOOK, given], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as running:
         asked, answered = running.stdin, running.stdout
         assert asked is not None
         assert answered is not None
@@ -114,6 +120,12 @@ def looked(made: Path) -> Iterator[Looked]:
 
         yield look
         asked.close()
+
+
+@pytest.fixture(scope="module")
+def looked(made: Path) -> Iterator[Looked]:
+    with looking(made, USER.pw_uid if AS_ROOT else 0) as look:
+        yield look
 
 
 def closed(mode: int) -> Callable[[Path], None]:
@@ -184,20 +196,8 @@ def test_nothing_is_begun_where_the_proof_could_not_be_kept(made: Path, looked: 
         assert f"{folder / 'receipts'} cannot be written by this user" in said
 
 
-MOUNTED = """
-set -e
-cd "$1"
-mount --bind receipts receipts && mount -o remount,ro,bind receipts
-"$2" -m dpsync check --offline 2>&1 || echo "ended $?"
-"$2" -m dpsync run-once 2>&1 || echo "ended $?"
-eval "$("$2" -m dpsync check --offline 2>&1 | sed -n 's/.*as root: `\\(mount [^`]*\\)`.*/\\1/p')"
-"$2" -m dpsync check --offline 2>&1 || echo "then $?"
-umount receipts
-mount -t tmpfs -o size=16k tmpfs receipts
-head -c 100000 /dev/zero > receipts/full 2>/dev/null || true
-"$2" -m dpsync check --offline 2>&1 || echo "full $?"
-"$2" -m dpsync run-once 2>&1 || echo "full $?"
-"""
+READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"'
+FULL = 'umount "$0"; mount -t tmpfs -o size=16k tmpfs "$0"; head -c 100000 /dev/zero >"$0/full" 2>/dev/null || true'
 
 
 def test_a_disk_that_can_only_be_read_or_is_full_is_said(made: Path) -> None:
@@ -206,13 +206,14 @@ def test_a_disk_that_can_only_be_read_or_is_full_is_said(made: Path) -> None:
         pytest.skip(reason="nothing may be mounted here")
     folder = made / "mounted"
     shutil.copytree(made / "first", folder)
-    command = [*alone, "sh", "-c", MOUNTED, "sh", str(folder), sys.executable]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    found = [line for line in ran.stdout.splitlines() if re.fullmatch(r"(ended|then|full) \d+", line)]
-    assert found == [
-        "ended 78", "ended 78", "then 2", "full 75", "full 75",
-    ]  # fmt: skip
-    assert ran.stdout.count("receipts can only be read") >= 2
-    assert ran.stdout.count("receipts is full") >= 2
-    assert "DP-604" in ran.stdout
+    config, receipts = str(folder / "dpsync.toml"), str(folder / "receipts")
+    check, run_once = (config, *CHECK), (config, "run-once")
+    with looking(made, 0, *alone) as look:
+        (shell, _), *ended = look(("sh", READ_ONLY, receipts), check, run_once)
+        assert [shell, *(code for code, _ in ended)] == [0, 78, 78]
+        assert all("DP-604" in said and "receipts can only be read" in said for _, said in ended), ended
+        (way_out,) = re.findall(r"as root: `(mount [^`]*)`", ended[0][1])
+        assert [code for code, _ in look(("sh", way_out), check)] == [0, 2]
+        (shell, _), *ended = look(("sh", FULL, receipts), check, run_once)
+        assert [shell, *(code for code, _ in ended)] == [0, 75, 75]
+        assert all("receipts is full" in said for _, said in ended), ended
