@@ -45,7 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about a page, a mail or a vendor runs on SQLite alone, so that the whole run is shorter."""
+    """What is about a page, a mail or a vendor, or sends a server only what another test sends too, runs on SQLite
+    alone, so that the whole run is shorter.
+    """
     if config.getoption("--both"):
         return
     left_out = [one for one in items if one.get_closest_marker("no_database") and _on_postgresql(one)]

@@ -250,6 +250,7 @@ def test_a_mail_scanner_that_follows_every_link_decides_nothing_and_gets_no_code
     assert len(Person(there).mails("")) == 1
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("spoiled", ["forged", "altered", "another", "cut", "long"])
 def test_a_wrong_link_says_nothing_whatever_is_wrong_with_it(spoiled: str, there: Installation) -> None:
     ask(there)
@@ -475,6 +476,7 @@ def test_a_ticket_opens_no_other_question_and_ends(there: Installation) -> None:
     assert there.state(asked) is State.HELD
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("how", ["no field", "of another link", "too old", "cross-site", "same-site"])
 def test_a_form_from_elsewhere_does_nothing(how: str, there: Installation) -> None:
     asked = ask(there)
@@ -498,6 +500,7 @@ def test_a_form_from_elsewhere_does_nothing(how: str, there: Installation) -> No
     assert [row.kind for row in there.rows(t.decision)] == ["shown"]
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("lacks", "said"),
     [("choice", "choose one"), ("name", "your name"), ("reason", "say why"), ("sure", "checked it")],

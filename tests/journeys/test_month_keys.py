@@ -98,6 +98,7 @@ def test_it_goes_when_all_of_its_month_is_forgotten_and_the_back_ups_are_past_an
         assert len(words_of_it(there)) == 1
 
 
+@pytest.mark.no_database
 def test_the_present_month_keeps_its_key_and_so_does_one_that_something_rests_on(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -140,6 +141,7 @@ def test_whoever_is_not_finished_for_long_is_wrapped_under_the_present_key_and_s
         whole(there)
 
 
+@pytest.mark.no_database
 def test_evidence_of_a_complaint_keeps_the_key_of_its_month_and_its_wrapping(tmp_path: Path, database_url: str) -> None:
     with at_work(tmp_path, database_url) as there:
         one, other = finished(there), finished(there, email=BEN, id="crm-2")
@@ -161,7 +163,7 @@ def test_evidence_of_what_is_forgotten_may_lie_in_a_back_up_so_its_key_stays(tmp
         assert words_of_it(there) == []
 
 
-@pytest.mark.parametrize("where", ["before", "between"])
+@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.no_database), "between"])
 def test_cut_off_nothing_is_lost_and_the_next_run_goes_on(
     where: str, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
