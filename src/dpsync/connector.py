@@ -5,7 +5,7 @@ the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,8 @@ from dpsync.connector_inbound import (
     RegistersHooks,
     Reported,
     ReportsOutcomes,
+    Roster,
+    RosterLine,
     TakesNotes,
     VendorHook,
 )
@@ -140,6 +142,8 @@ class Instruction:
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
     `reference` are HMACs over propagation and notice number. `request`: by which id its processor may answer later.
     `digest_key` keys the digests in the evidence. `received_at`: when the controller received what is asked.
+    `scope`: from what an opt-out is, "" for all; `only`: what that is there, as `parts` of its connector have it, None
+    for all, or where words alone say it.
     """
 
     reference: str
@@ -158,6 +162,8 @@ class Instruction:
     may_call_until: Callable[[], float] = field(default=lambda: float("inf"), repr=False, compare=False)
     letter: Letter | None = None
     received_at: datetime | None = None
+    scope: str = ""
+    only: tuple[str, ...] | None = None
 
     @property
     def deadline(self) -> float:
@@ -223,6 +229,8 @@ class Connector(ABC):
     capabilities: ClassVar[Mapping[Right, Capability]]
     max_inflight: ClassVar[int] = 4
     """How many instructions this vendor's account takes at once; a documented limit, or a polite guess."""
+    parts: ClassVar[Mapping[str, str]] = {}  # what an opt-out can be narrowed down to: kinds, and the form of their ids
+    tells_scope: ClassVar[bool] = False  # words are enough: whoever reads them narrows it down
 
     @classmethod
     @abstractmethod
@@ -243,42 +251,6 @@ class Connector(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class RosterLine:
-    """One record of a processor's list of its people. Personal data, which lives while its page is compared.
-
-    `place` and `record` are the vendor's own ids; one that has no other knows a record by its address. `address` is ""
-    where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
-    person themselves left; `unsure`: of that only a look at the record is sure (`ObservesOptOuts.opted_out_at`).
-    `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it
-    tells. `mark`: a place in the list, "" for none: whoever saw all lines up to this one can go on from there later.
-    """
-
-    place: str
-    record: str = field(repr=False)
-    address: str = field(repr=False)
-    mailed: bool
-    used: bool
-    opted_out: bool
-    changed_at: datetime | None = None
-    by: str = ""
-    unsure: bool = False
-    mark: str = field(default="", repr=False)
-
-
-class Roster(ABC):
-    """A connector whose vendor lists everybody whom it holds inherits this too."""
-
-    @abstractmethod
-    def roster(self, after: str = "") -> Iterator[RosterLine]:
-        """Everybody in every place, page by page; a record may come twice. Only reads. `after`: the mark of a line that
-        this same connector gave: then only whoever comes behind it.
-
-        Raises `vendor.errors.Ended` and `CredentialsRejected` where a page cannot be read, or the list changed so
-        much meanwhile that somebody may have been passed over: whoever only reached the end has seen everybody.
-        """
-
-
-@dataclass(frozen=True, slots=True)
 class Processor:
     """A processor as the service hands it to propagation: its connector, and what the contract with it says."""
 
@@ -292,6 +264,7 @@ class Processor:
     exempt: Mapping[Right, Exemption] = field(default_factory=dict)
     is_controller: bool = False  # of its own: it is told (Art. 19), and answers itself for what it holds
     retention: Retention | None = None
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what a scope of ours is here
 
     def means(self, right: Right) -> Means:
         """How this right reaches the processor; what its connector does not declare goes to its contact by notice."""

@@ -199,3 +199,39 @@ class RegistersHooks(ABC):
     @abstractmethod
     def try_hook(self, place: str, hook: VendorHook) -> str | None:
         """Have the vendor send one now: "" where it says that it was taken, else why not; None: it has no such call."""
+
+
+@dataclass(frozen=True, slots=True)
+class RosterLine:
+    """One record of a processor's list of its people. Personal data, which lives while its page is compared.
+
+    `place` and `record` are the vendor's own ids; one that has no other knows a record by its address. `address` is ""
+    where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
+    person themselves left; `unsure`: of that only a look at the record is sure (`ObservesOptOuts.opted_out_at`).
+    `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it
+    tells. `mark`: a place in the list, "" for none: whoever saw all lines up to this one can go on from there later.
+    """
+
+    place: str
+    record: str = field(repr=False)
+    address: str = field(repr=False)
+    mailed: bool
+    used: bool
+    opted_out: bool
+    changed_at: datetime | None = None
+    by: str = ""
+    unsure: bool = False
+    mark: str = field(default="", repr=False)
+
+
+class Roster(ABC):
+    """A connector whose vendor lists everybody whom it holds inherits this too."""
+
+    @abstractmethod
+    def roster(self, after: str = "") -> Iterator[RosterLine]:
+        """Everybody in every place, page by page; a record may come twice. Only reads. `after`: the mark of a line that
+        this same connector gave: then only whoever comes behind it.
+
+        Raises `vendor.errors.Ended` and `CredentialsRejected` where a page cannot be read, or the list changed so
+        much meanwhile that somebody may have been passed over: whoever only reached the end has seen everybody.
+        """

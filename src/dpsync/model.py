@@ -87,6 +87,7 @@ class Cause(StrEnum):
     MAYBE_MERGE = "maybe_merge"  # a record is gone: erased, or merged into another of the same person
     RESTORED = "restored"  # the database was put back: it may have been sent since
     KEY_LOST = "key_lost"  # the key of its month is lost for good: nobody can be told of it
+    SCOPE_UNMAPPED = "scope_unmapped"  # an opt-out of a part, and nobody said what that part is there
 
 
 class Way(StrEnum):
@@ -235,7 +236,7 @@ class Request:
     """One right of one subject, as it came in. `received_at` is when the *controller* received it.
 
     `identity_confirmed_at`, `fee_paid_at`: when what the controller had to ask for first had come, None where it asked
-    for nothing (Art. 12(6), 12A).
+    for nothing (Art. 12(6), 12A). `scope`: of an opt-out, what it is from, as `opt_out_scope` writes it; "" is all.
     """
 
     source: str
@@ -251,6 +252,7 @@ class Request:
     by: str = ""
     identity_confirmed_at: datetime | None = None
     fee_paid_at: datetime | None = None
+    scope: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:

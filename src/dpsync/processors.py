@@ -1,5 +1,6 @@
 """The processors that the settings name, with their connectors; every fault of every section told at once."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,13 +14,14 @@ from dpsync.errors import ConfigurationError, Fault
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.mail import domain_of, is_mailable
 from dpsync.model import Retention, Role
+from dpsync.opt_out_scope import EVERYTHING, NOTHING
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Secret, Settings
+from dpsync.settings.housekeeping import WEEKDAYS
 from dpsync.settings.opendsr import source_of
-from dpsync.settings.sections import WEEKDAYS
 from dpsync.urls import may_be_called
 
 
@@ -139,7 +141,26 @@ def _processor(name: str, section: ProcessorSection, connector: Connector) -> Pr
         exempt={right: Exemption(one.code, one.reason, one.by, one.until) for right, one in section.exempt.items()},
         is_controller=section.kind == "controller",
         retention=_retention(section),
+        scopes=_scopes(name, section, connector),
     )
+
+
+def _scopes(name: str, section: ProcessorSection, connector: Connector) -> dict[str, tuple[str, ...]]:
+    """What each scope is there. Raises `ConfigurationError` for what this connector could only widen, or lose."""
+    known = " or ".join([*(f'["{kind}=..."]' for kind in connector.parts), f'["{EVERYTHING}"]', f'["{NOTHING}"]'])
+    faults = []
+    for scope, meant in section.scopes.items():
+        words = {EVERYTHING, NOTHING} & set(meant)
+        if not meant or (len(meant) > 1 if words else not all(_is_part(one, connector) for one in meant)):
+            faults.append(Fault(f'processors.{name}.scopes."{scope}"', f"must be {known} of {section.connector}"))
+    if faults:
+        raise ConfigurationError(faults)
+    return dict(section.scopes)
+
+
+def _is_part(text: str, connector: Connector) -> bool:
+    kind, _, own_id = text.partition("=")
+    return kind in connector.parts and re.fullmatch(connector.parts[kind], own_id) is not None
 
 
 def _retention(section: ProcessorSection) -> Retention | None:

@@ -143,6 +143,7 @@ class Asked:
     addresses: tuple[str, ...]
     to: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    part: bool = False  # an opt-out from a part, of which each test says itself what is so
 
 
 def receive(service: Opened, request: Request | Withdrawal | TestMessage, body: bytes) -> Received:
@@ -204,12 +205,15 @@ class Installation:
             addresses=(email, *more.get("other_emails", ())),
             to=changes.get("email"),
             names={tag: name for tag, name in names.items() if name is not None},
+            part="scope" in more,
         )
         self.asked.append(made)
         return made
 
     def body(self, right: Right, email: str, *, id: str | None = "crm-1", **more: Any) -> bytes:  # noqa: A002 - because it is the field's name in the payload
-        data: dict[str, Any] = {name: more.pop(name) for name in ("changes", "lifted", "ground") if name in more}
+        data: dict[str, Any] = {
+            name: more.pop(name) for name in ("changes", "lifted", "ground", "scope") if name in more
+        }
         data |= {"right": str(right), "subject": {"id": id, "email": email, **more}}
         return json.dumps({"type": "data_subject.request", "data": data}).encode()
 
@@ -237,7 +241,7 @@ class Installation:
             case Right.ERASURE:
                 return not held
             case Right.OPT_OUT:
-                return set(held) <= {"unsubscribed", "archived", "cleaned"}
+                return one.part or set(held) <= {"unsubscribed", "archived", "cleaned"}
             case Right.RESTRICTION:
                 return set(held) <= {"archived"}
             case Right.RECTIFICATION:

@@ -98,27 +98,29 @@ def test_each_way_to_opt_out_is_one_and_a_bounce_is_none(there: Polled, main: Ma
     )
     there.look()
     assert there.rights() == ["opt_out"] * 5
+    assert sorted(one.scope for one in there.asked()) == ["", "", "", "", "list=Newsletter"], (
+        "that group alone was left"
+    )
     found = [(one.subject.id, *sorted(told)) for one, told in zip(there.asked(), addresses(there), strict=True)]
     of_ada = [tuple(sorted(ADDRESSES))] * 2 + [("countess@example.org",), ("new@example.org",)]
     assert sorted(found) == sorted([("crm:8", "lovelace@example.org"), *(("crm:7", *told) for told in of_ada)])
 
 
-def test_what_takes_a_wish_back_or_leaves_an_unknown_group_is_for_people(there: Polled, main: MainDatabase) -> None:
+def test_what_takes_a_wish_back_is_for_people(there: Polled, main: MainDatabase) -> None:
     main.run("UPDATE civicrm_contact SET is_opt_out = 1, do_not_email = 1 WHERE id = 7")
     there.look()
     main.run(
         "UPDATE civicrm_contact SET is_opt_out = 0 WHERE id = 7",
         "UPDATE civicrm_contact SET do_not_email = 0 WHERE id = 7",
-        "UPDATE civicrm_group_contact SET status = 'Removed' WHERE group_id = 2",
         "DELETE FROM civicrm_email WHERE email = 'countess@example.org'",
     )
     there.look()
     there.clock.advance(timedelta(minutes=10))
     there.look_again()
     assert there.rights() == ["opt_out"]
-    names = ["opt-out-taken-back", "do-not-email-taken-back", "left-another-mailing-group", "address-removed"]
+    names = ["opt-out-taken-back", "do-not-email-taken-back", "address-removed"]
     assert {row.field for row in there.rows(t.refusal)} == {f"refuse.{name}" for name in names}
-    assert main.states() == ["taken"] + ["refused"] * 4
+    assert main.states() == ["taken"] + ["refused"] * 3
 
 
 def test_forget_me_is_one_erasure_with_the_addresses_that_are_gone(there: Polled, main: MainDatabase) -> None:

@@ -423,14 +423,55 @@ def test_an_id_by_hand_is_one_that_a_webhook_may_have(event_id: str) -> None:
     assert taken is by_webhook
 
 
-@pytest.mark.parametrize("scope", [{"topic": CANARY}, {"list": "news"}, "email", None, []])
-def test_a_part_of_an_opt_out_is_neither_widened_nor_lost_in_silence(scope: object) -> None:
-    body = json.dumps(
-        {"type": "data_subject.request", "data": {"right": "opt_out", "subject": {"id": "crm-1"}, "scope": scope}}
-    ).encode()
-    with pytest.raises(PayloadInvalid, match="is for people") as caught:
+def opted_out(**more: object) -> bytes:
+    data = {"right": "opt_out", "subject": {"id": "crm-1"}, **more}
+    return json.dumps({"type": "data_subject.request", "data": data}).encode()
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        ({"topic": "events"}, "topic=events"),
+        ({"channel": "email", "list": "members_2", "audience": "a/b", "topic": "e.g-1"}, None),
+        ({"channel": "x" * 40}, f"channel={'x' * 40}"),
+    ],
+)
+def test_an_opt_out_from_a_part_keeps_to_it(scope: object, text: str | None) -> None:
+    made = read(opted_out(scope=scope))
+    assert isinstance(made, Request)
+    assert made.scope == (text or "audience=a/b, list=members_2, topic=e.g-1, channel=email")
+    assert serialization.from_bytes(serialization.to_bytes(made)) == made
+    without = read(opted_out())
+    assert isinstance(without, Request)
+    assert without.scope == "", "no scope is everything"
+
+
+@pytest.mark.parametrize(
+    ("scope", "problem", "field"),
+    [
+        ({}, "must hold one or more of audience, list, topic, channel", "data.scope"),
+        ({"topic": CANARY}, "must name each with letters, digits", "data.scope"),
+        ({"topic": "two words"}, "must name each with letters, digits", "data.scope"),
+        ({"topic": ""}, "must name each with letters, digits", "data.scope"),
+        ({"topic": "x" * 41}, "must name each with letters, digits", "data.scope"),
+        (dict.fromkeys(("list", "topic", "channel"), "x" * 40), "is longer than 120", "data.scope"),
+        ({"topic": 7}, "must be text", "data.scope.topic"),
+        ({"channel": "email", "topic": None}, "must be text", "data.scope.topic"),
+        ({"group": "members"}, "unknown field", "data.scope.*"),
+        ("email", "must be an object", "data.scope"),
+        ([], "must be an object", "data.scope"),
+        (None, "is null: leave it out", "data.scope"),
+    ],
+)
+def test_a_part_of_an_opt_out_is_neither_widened_nor_lost_in_silence(scope: object, problem: str, field: str) -> None:
+    with pytest.raises(PayloadInvalid, match=problem) as caught:
+        read(opted_out(scope=scope))
+    assert caught.value.field == field
+    assert CANARY not in str(caught.value)
+
+
+def test_nothing_but_an_opt_out_has_a_scope() -> None:
+    body = opted_out(scope={"topic": "events"}).replace(b"opt_out", b"erasure")
+    with pytest.raises(PayloadInvalid, match="only an opt-out has a scope") as caught:
         read(body)
     assert caught.value.field == "data.scope"
-    assert CANARY not in str(caught.value)
-    with pytest.raises(PayloadInvalid, match="unknown field"):
-        read(asked(part=scope or {}))

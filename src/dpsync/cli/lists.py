@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpsync.cli import requesting as ask
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, UsageError
@@ -36,6 +37,16 @@ Columns = Annotated[
     ),
 ]
 
+Mailing = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scope",
+        metavar="KIND=NAME",
+        help="What the mailing belongs to: audience, list, topic, channel. Who opted out of another part stays in. "
+        "Repeatable.",
+    ),
+]
+
 
 def import_(
     ctx: typer.Context,
@@ -44,6 +55,7 @@ def import_(
     *,
     by: Annotated[str, typer.Option(help="Who asks for all of it, for the record.")],
     column: Columns = None,
+    scope: ask.Scope = None,
     ground: Annotated[str | None, typer.Option(help="The legal ground, such as no_longer_needed.")] = None,
     received: Annotated[
         str | None, typer.Option(metavar="DATE", help="When the organisation received them. Default: now.")
@@ -64,7 +76,6 @@ def import_(
     brake and every other hold apply as usual. Exit code 2: some rows were not understood, or were withdrawn since.
     """
     from dpsync.cli.opening import installation
-    from dpsync.cli.requesting import moment_of
     from dpsync.intake.lists import importing, reading
     from dpsync.model import Right
 
@@ -74,7 +85,7 @@ def import_(
     people = reading.read(file, _columns(column or []))
     with installation(talk) as there:
         now = there.clock.now()
-        bulk = importing.Bulk(Right(right), by, ground, moment_of(received, there.zone))
+        bulk = importing.Bulk(Right(right), by, ground, ask.moment_of(received, there.zone), ask.scope_fields(scope))
         tally = importing.look(there, people.rows(), bulk, now)
         new, withdrawn = tally["good"] - tally["known"], tally["withdrawn since"]
         if not as_json:
@@ -125,12 +136,13 @@ def screen(
     ],
     *,
     column: Columns = None,
+    scope: Mailing = None,
     as_json: AsJson = False,
 ) -> int:
     """Before a mailing, leave out of a list whoever must not get it: who opted out, or is erased or restricted.
 
-    A row without an address that can be read is left out, too. Says how many were left out, and why. Changes nothing in
-    dpsync, and sends nothing.
+    Without --scope, whoever opted out of a part is left out, too. So is a row without an address that can be read. Says
+    how many were left out, and why. Changes nothing in dpsync, and sends nothing.
     """
     from dpsync.cli.opening import installation, written
     from dpsync.intake.lists import reading
@@ -139,23 +151,29 @@ def screen(
 
     talk: Talk = ctx.obj
     people = reading.read(file, _columns(column or []))
-    if "email" not in people.taken:
-        raise UsageError(f"no column holds addresses: {', '.join(people.columns)}. Name it: --column email=HEADING")
-    if output.resolve() == file.resolve():
-        raise UsageError("name another file with -o: the list itself is not written over")
-    found, out = Screened(), io.StringIO()
+    _must_be_screened_elsewhere(people, file, output)
+    found, out, mailing = Screened(), io.StringIO(), ask.scope_text(scope)
     lines = csv.writer(out, delimiter=people.divider, lineterminator="\n")
     with installation(talk, secrets=False) as there:  # an older copy would let through who opted out since
         if people.headed:
             lines.writerow(people.columns)
         # Read to its end before anything is written: half a list looks like a whole one.
         there.read(
-            lambda connection: lines.writerows(r.cells for r in screened(connection, there.keys, people.rows(), found))
+            lambda connection: lines.writerows(
+                r.cells for r in screened(connection, there.keys, people.rows(), found, mailing)
+            )
         )
         written(output, out.getvalue().encode("utf-8-sig" if people.encoding == "utf-8-sig" else "utf-8"))
     talk.did = f"the list that may be mailed is {output}"
     _show_screened(talk, people, found, output, as_json=as_json)
     return Exit.DONE
+
+
+def _must_be_screened_elsewhere(people: "PeopleList", file: Path, output: Path) -> None:
+    if "email" not in people.taken:
+        raise UsageError(f"no column holds addresses: {', '.join(people.columns)}. Name it: --column email=HEADING")
+    if output.resolve() == file.resolve():
+        raise UsageError("name another file with -o: the list itself is not written over")
 
 
 def _columns(said: "Sequence[str]") -> dict[str, str]:

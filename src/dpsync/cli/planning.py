@@ -24,6 +24,7 @@ def plan(
     name: ask.Name = None,
     reference: ask.Reference = None,
     changes: ask.Set = None,
+    scope: ask.Scope = None,
     received: ask.ReceivedOn = None,
     identity_confirmed: ask.IdentityConfirmed = None,
     fee_paid: ask.FeePaid = None,
@@ -41,7 +42,7 @@ def plan(
 
     talk: Talk = ctx.obj
     subject = ask.subject_fields(subject_id, email, other_email, phone, name, reference)
-    data = ask.request_fields(right, subject, changes, lift_told_on, lift_how)
+    data = ask.request_fields(right, subject, changes, lift_told_on, lift_how, scope)
     with installation(talk, compare=False) as there:
         now = there.clock.now()
         data |= ask.days_of(there.zone, received, identity_confirmed, fee_paid)

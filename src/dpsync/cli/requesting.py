@@ -34,6 +34,7 @@ OPTIONS = {
     "lifted.told_on": "--lift-told-on",
     "lifted.how": "--lift-how",
     "lifted": "--lift-told-on",
+    "scope": "--scope",
 }
 """Which option a field of the canonical body came from."""
 
@@ -76,6 +77,14 @@ FeePaid = Annotated[
 LiftToldOn = Annotated[
     str | None, typer.Option(metavar="DATE", help="To lift a restriction: when the person was told (Art. 18(3)).")
 ]
+Scope = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=NAME",
+        help="What an opt-out is from, where it is not from everything: audience, list, topic or channel, each with "
+        "the name that your main database has for it. Repeatable.",
+    ),
+]
 LiftHow = Annotated[str | None, typer.Option(help="To lift a restriction: how the person was told.")]
 
 
@@ -93,7 +102,12 @@ def subject_fields(
 
 
 def request_fields(
-    right: str, subject: dict[str, object], changes: list[str] | None, lift_told_on: str | None, lift_how: str | None
+    right: str,
+    subject: dict[str, object],
+    changes: list[str] | None,
+    lift_told_on: str | None,
+    lift_how: str | None,
+    scope: list[str] | None = None,
 ) -> dict[str, object]:
     """What is asked, as `data` stands in the canonical body. Raises `UsageError`."""
     return {
@@ -101,7 +115,27 @@ def request_fields(
         "subject": subject,
         "changes": _changes(changes or []),
         "lifted": given({"told_on": lift_told_on, "how": lift_how}),
+        "scope": scope_fields(scope),
     }
+
+
+def scope_fields(pairs: list[str] | None) -> dict[str, str]:
+    """What an opt-out is from, as `scope` stands in the canonical body; nothing for everything. Raises `UsageError`."""
+    named = [_pair(text, "--scope", "KIND=NAME") for text in pairs or []]
+    if len(dict(named)) < len(named):
+        raise UsageError("--scope names two of one kind: submit them one after the other")
+    return dict(named)
+
+
+def scope_text(pairs: list[str] | None) -> str:
+    """The same in one text, "" for everything. Raises `UsageError`."""
+    from dpsync.opt_out_scope import spelled
+
+    named = scope_fields(pairs)
+    try:
+        return spelled(named) if named else ""
+    except ValueError as error:
+        raise UsageError(f"--scope {error}") from None
 
 
 def given(fields: dict[str, object]) -> dict[str, object]:
@@ -145,10 +179,10 @@ def _option(field: str) -> str:
     return OPTIONS[max(known, key=len)] if known else field
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
+def _pair(text: str, option: str, form: str = "FIELD=VALUE") -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"write {option} as FIELD=VALUE")
+        raise UsageError(f"write {option} as {form}")
     return key.strip(), value
 
 

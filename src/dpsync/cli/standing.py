@@ -246,7 +246,7 @@ def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
 
 
 def _show_rows(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
-    from dpsync.reports.words import RIGHTS
+    from dpsync.reports.words import asked_for
 
     if not rows:
         return
@@ -255,7 +255,7 @@ def _show_rows(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> Non
         [
             (
                 row.short,
-                ("lift " if row.lifting else "") + RIGHTS[row.right],
+                ("lift " if row.lifting else "") + asked_for(row.right, row.scope),
                 f"{row.received_at.astimezone(zone):%Y-%m-%d}",
                 _due(row),
                 row.states,
@@ -280,10 +280,10 @@ def _due(row: "StatusRow") -> str:
 
 def _show_one(talk: Talk, one: "RequestStanding", row: "StatusRow", zone: "ZoneInfo") -> None:
     from dpsync.model import CLOSED_STATES
-    from dpsync.reports.words import CAUSES, RIGHTS, STATES, moment, reached
+    from dpsync.reports.words import CAUSES, STATES, asked_for, moment, reached
 
     received = moment(one.received_at, zone) + (" (assumed)" if one.received_assumed else "")
-    talk.data(f"{one.id}  {RIGHTS[one.right]}  received {received}  due {_due(row)}")
+    talk.data(f"{one.id}  {asked_for(one.right, one.scope)}  received {received}  due {_due(row)}")
     talk.table(
         ("PROCESSOR", "STATE", "PROOF", "ATTEMPTS", "TOLD", "WHY"),
         [

@@ -26,6 +26,7 @@ def submit(
     name: ask.Name = None,
     reference: ask.Reference = None,
     changes: ask.Set = None,
+    scope: ask.Scope = None,
     received: ask.ReceivedOn = None,
     identity_confirmed: ask.IdentityConfirmed = None,
     fee_paid: ask.FeePaid = None,
@@ -44,7 +45,7 @@ def submit(
 
     talk: Talk = ctx.obj
     subject = ask.subject_fields(subject_id, email, other_email, phone, name, reference)
-    data = {**ask.request_fields(right, subject, changes, lift_told_on, lift_how), "ground": ground}
+    data = {**ask.request_fields(right, subject, changes, lift_told_on, lift_how, scope), "ground": ground}
     event = f"cmd-{secrets.token_hex(12)}" if event_id is None else event_id
     with installation(talk) as there:
         data |= ask.days_of(there.zone, received, identity_confirmed, fee_paid)

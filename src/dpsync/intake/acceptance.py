@@ -22,6 +22,7 @@ from dpsync.propagation.queue import lanes
 from dpsync.propagation.rules.legal_clock import LegalDates
 from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.propagation.rules.plan import InitialState
+from dpsync.propagation.rules.scoped import OUT_OF_SCOPE
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -146,6 +147,7 @@ def _request_row(controller: Controller, draft: Draft, used: Mapping[str, str]) 
         "sealed": draft.key.seal(serialization.to_bytes(request), draft.request_id.encode()),
         "wrapped_key": controller.keys.wrap(draft.key, draft.request_id, month),
         "key_month": month,
+        "scope": request.scope,
         "closed_at": now if all(initial.state is State.EXEMPT for initial in draft.initial_states) else None,
     }
 
@@ -201,6 +203,8 @@ def _tell_received(unit: Unit, draft: Draft, row: Mapping[str, Any], parts: Sequ
         fields["assumed"] = 1
     if request.ground:
         fields["ground"] = request.ground
+    if request.scope:
+        fields["name"] = request.scope
     if request.lifted:
         fields |= {
             "told_on": request.lifted.told_on.isoformat(),
@@ -221,5 +225,6 @@ def _append_initial_state(unit: Unit, draft: Draft, initial: InitialState, row: 
         fields["cause"] = lanes.causes_text(initial.causes)
         unit.append(draft.request_id, entry.encode(EntryKind.HELD, now, **fields))
     else:
-        fields["cause"] = initial.processor.exempt[right].code
+        exemption = initial.processor.exempt.get(right)
+        fields["cause"] = exemption.code if exemption else OUT_OF_SCOPE
         unit.append(draft.request_id, entry.encode(EntryKind.EXEMPTED, now, **fields))

@@ -21,7 +21,7 @@ from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.make import known_processors
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import read_standing
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
+from dpsync.reports.words import CAUSES, MEANS, STATES, asked_for, day, moment
 from dpsync.store import tables as t
 
 
@@ -109,11 +109,11 @@ def matter_of(
             today=now.astimezone(there.zone).date(),
         ),
         withdrawn=withdrawn,
-        what=sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
+        what=sentence(("lifting of a " if asked.lifting else "") + asked_for(asked.right, asked.scope)),
         received=moment(asked.received_at, there.zone),
         target=moment(asked.target_at, there.zone),
         due=day(asked.due_on),
-        consequence=consequence(asked.right, lifting=asked.lifting),
+        consequence=consequence(asked.right, lifting=asked.lifting, scope=asked.scope),
         approvals=_approvals(there, asked),
         places=tuple(_place(view, line, known.get(line.processor)) for line in asked.lines),
         seen=seen_of(there, asked),

@@ -23,19 +23,36 @@ from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 _R, _P = t.request.c, t.propagation.c
+_SCOPE: Final = "scope of an opt-out"
+"""What the keyed digest is for that tells the events of several scopes apart."""
 _STOPPED: Final = frozenset({State.WITHDRAWN.value, State.SUPERSEDED.value})
 
 
 def tell_again(unit: Unit, controller: Controller, one: Merging, mac: str, now: datetime) -> None:
-    """Tell an opt-out of either record again, for all addresses of both: the main database may have lost it."""
-    connection = unit.connection
-    person = identity.person_of(connection, controller.keys, one.winner)
-    stands = select(_R.id, _R.right).join(t.propagation, _P.request_id == _R.id).where(_P.state.not_in(_STOPPED))
+    """Tell an opt-out of either record again, for all addresses of both: the main database may have lost it.
+
+    One from everything covers every part; else each part that either record left is told again for itself.
+    """
+    person = identity.person_of(unit.connection, controller.keys, one.winner)
+    standing = _standing(unit.connection, controller, person)
+    for scope in [""] if "" in standing else sorted(standing):
+        _tell_one(unit, controller, one, person, scope, mac, now)
+
+
+def _standing(connection: Connection, controller: Controller, person: str) -> set[str]:
+    """The scopes of what keeps a person from being mailed: "" where one of them is everything."""
+    stands = select(_R.scope, _R.right, _R.received_at).join(t.propagation, _P.request_id == _R.id)
     rights = [Right.OPT_OUT.value, Right.ERASURE.value]
-    stands = stands.where(_R.person == person, _R.right.in_(rights)).limit(1)
+    stands = stands.where(_P.state.not_in(_STOPPED), _R.person == person, _R.right.in_(rights)).distinct()
     since = welcome.since(connection, controller.keys, [person]).get(person)
-    if connection.execute(stands if since is None else stands.where(_R.received_at >= since)).first() is None:
-        return
+    rows = connection.execute(stands)
+    return {row.scope for row in rows if row.scope or not welcome.is_ended(row.right, row.received_at, since)}
+
+
+def _tell_one(
+    unit: Unit, controller: Controller, one: Merging, person: str, scope: str, mac: str, now: datetime
+) -> None:
+    connection = unit.connection
     asked = _asked(connection, controller, person)
     # Those of corrections are added to whatever is told, as far as they are still the person's.
     named = dict.fromkeys(address for each in (one.winner, *one.losers, *asked) for address in each.addresses)
@@ -47,8 +64,9 @@ def tell_again(unit: Unit, controller: Controller, one: Merging, mac: str, now: 
         name=next((each.subject.name for each in asked if each.subject.name), None),
     )
     # One event may tell of several merges; none of them may look like the repetition of another.
-    event = f"{one.event}.{held_merges.mark(controller.keys, one)}.opt-out"
-    request = replace(one.winner, event_id=event, subject=subject, received_at=now)
+    part = f".{controller.keys.mac(_SCOPE, scope.encode()).hex()[:16]}" if scope else ""
+    event = f"{one.event}.{held_merges.mark(controller.keys, one)}.opt-out{part}"
+    request = replace(one.winner, event_id=event, subject=subject, received_at=now, scope=scope)
     (received,) = receive_all(unit, controller, [Asked(request, mac, now)])
     if isinstance(received, Received):
         own = any(each.addresses for each in (one.winner, *asked) if each.subject.id == one.winner.subject.id)

@@ -141,13 +141,14 @@ class Observed:
 def _is_known(connection: Connection, persons: Sequence[str], at: datetime) -> bool:
     """Whether they asked for it, or for more, since then: it is on its way to everybody.
 
-    An erasure that is held may be refused or withdrawn: until somebody released it, it stops no mailing.
+    An erasure that is held may be refused or withdrawn: until somebody released it, it stops no mailing. An opt-out
+    from a part is less than what was seen.
     """
     stands = exists().where(_P.request_id == _R.id, _P.state != State.WITHDRAWN.value)
     goes = exists().where(_P.request_id == _R.id, _P.state.not_in([State.WITHDRAWN.value, State.HELD.value]))
     asked = select(_R.id).where(
         _R.person.in_(persons),
-        or_(and_(_R.right == Right.OPT_OUT.value, stands), and_(_R.right == Right.ERASURE.value, goes)),
+        or_(and_(_R.right == Right.OPT_OUT.value, _R.scope == "", stands), and_(_R.right == Right.ERASURE.value, goes)),
         _R.accepted_at >= at - BEFORE,
     )
     return connection.execute(asked.limit(1)).first() is not None

@@ -41,7 +41,7 @@ from dpsync.reports.status import StatusRow, status_rows
 from dpsync.reports.stopped import stopped_processors
 from dpsync.reports.summary import head_line, summary
 from dpsync.reports.who import Who
-from dpsync.reports.words import RIGHTS, day, moment
+from dpsync.reports.words import asked_for, day, moment
 from dpsync.soundness import judged_last
 from dpsync.store import tables as t
 
@@ -127,7 +127,7 @@ def _letters(there: Installation, listed: Collection[str], now: datetime) -> tup
 
 
 def _open_request(there: Installation, row: StatusRow) -> OpenRequest:
-    right = ("lifting of a " if row.lifting else "") + RIGHTS[row.right]
+    right = ("lifting of a " if row.lifting else "") + asked_for(row.right, row.scope)
     return OpenRequest(
         id=row.request_id,
         short=row.short,

@@ -6,12 +6,12 @@ Every door leads through `parse_request`: webhook, command line, import. A refus
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from dpsync import strict_json
+from dpsync import opt_out_scope, strict_json
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.fields import (
     NOT_NAMES,
@@ -123,6 +123,13 @@ class _Lifted(_Shape):
     how: Short
 
 
+class _Scope(_Shape):
+    audience: str = ""
+    list: str = ""
+    topic: str = ""
+    channel: str = ""
+
+
 class _Data(_Shape):
     right: Literal["rectification", "erasure", "restriction", "opt_out"]
     subject: _Subject
@@ -133,6 +140,7 @@ class _Data(_Shape):
     lifted: _Lifted | None = None
     identity_confirmed_at: Time | None = None
     fee_paid_at: Time | None = None
+    scope: _Scope | None = None
 
 
 class _RequestEnvelope(_Shape):
@@ -172,10 +180,8 @@ _OURS = {
     *_Subject.model_fields,
     *_Changes.model_fields,
     *_Lifted.model_fields,
-    "scope",
+    *_Scope.model_fields,
 }
-_PART: Final = "an opt-out counts for everything here: one of a list, a topic or a channel alone is for people"
-"""Why no part of an opt-out is taken: told on for everything it would be widened in silence, and told nowhere, lost."""
 
 
 def _checked(shape: type[_Envelope], value: dict[str, object]) -> _Envelope:
@@ -196,8 +202,6 @@ def _path(where: tuple[int | str, ...]) -> str:
 def _problem(first: ErrorDetails) -> str:
     if first["type"] == "dpsync":
         return first["msg"]
-    if first["type"] == "extra_forbidden" and first["loc"][-1] == "scope":
-        return _PART
     if first["type"] == "literal_error":
         return f"must be {first['ctx']['expected']}"
     return _PROBLEMS.get(first["type"], "is not of the documented form")
@@ -219,6 +223,7 @@ def _request(data: _Data, prefix: str, source: str, event_id: str, now: datetime
         by=by,
         identity_confirmed_at=data.identity_confirmed_at,
         fee_paid_at=data.fee_paid_at,
+        scope=_scope(data, prefix),
     )
 
 
@@ -253,6 +258,21 @@ def _subject(given: _Subject) -> Subject:
         name=given.name,
         references={name: tuple(ids) for name, ids in (given.references or {}).items()},
     )
+
+
+def _scope(data: _Data, prefix: str) -> str:
+    if data.scope is None:
+        if "scope" in data.model_fields_set:  # perhaps one that was lost on the way
+            raise PayloadInvalid(f"{prefix}scope", "is null: leave it out where the opt-out is from everything")
+        return ""
+    if data.right != "opt_out":
+        raise PayloadInvalid(f"{prefix}scope", "only an opt-out has a scope")
+    try:
+        return opt_out_scope.spelled(data.scope.model_dump(exclude_unset=True))
+    except ValueError as error:
+        problem = str(error)
+    # Raised out here, as `_checked` does. An empty scope is no opt-out of all: whoever sent it meant a part.
+    raise PayloadInvalid(f"{prefix}scope", problem)
 
 
 def _changes(given: _Changes | None) -> Changes | None:

@@ -19,6 +19,7 @@ from dpsync.installation import Installation
 from dpsync.intake.identity import recognise
 from dpsync.lookup import Lookup, look, unknown
 from dpsync.model import Cause, Request, State
+from dpsync.opt_out_scope import in_words
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.instructions import instruction_of
@@ -39,6 +40,7 @@ PAGE_WAITS: Final = 15.0
 
 TOO_SLOW: Final = "it did not answer in time"
 EXEMPT: Final = "it need not be told of this right, so nobody looked"
+NO_CONCERN: Final = "by its settings, this part is nothing there"
 LIFTED: Final = "What our own restriction did there is taken back, as far as it can be. Nobody is subscribed again."
 BY_LETTER: Final = frozenset({Means.NOTICE, Means.API_AND_NOTICE, Means.LIST_AND_NOTICE})
 
@@ -89,6 +91,7 @@ def plan_of(there: Installation, request: Request, now: datetime) -> Plan:
         allowed=safety.irreversible_per_day,
         letters=there.mail is not None,
         undo=UNDO[request.right],
+        scope=request.scope,
         lines=tuple(
             _line(there, one, lookup, request, cools_until or now) for one, lookup in zip(foreseen, looks, strict=True)
         ),
@@ -167,7 +170,7 @@ def _instruction(
     until: Callable[[], float],
 ) -> Instruction:
     """What would be told, under every address that is known, and under a name that nothing was ever kept by."""
-    row = {"request_id": f"plan-{secrets.token_hex(16)}", "processor": processor}
+    row = {"request_id": f"plan-{secrets.token_hex(16)}", "processor": processor, "released": ""}
     asked = controller.keys.new_request_key(), request
     return instruction_of(connection, controller, row, asked, replace(own, processor=processor), lane, None, until)
 
@@ -185,14 +188,15 @@ def _line(there: Installation, one: _Foreseen, lookup: Lookup, request: Request,
     connector = there.settings.processors[processor.name].connector
     can = _capability(controller, one, request)
     exemption = processor.exempt.get(request.right) if initial.state is State.EXEMPT else None
-    letter = can.means in BY_LETTER and exemption is None
+    untold, narrowed, lifts = initial.state is State.EXEMPT, one.instruction.only is not None, bool(request.lifted)
+    letter = can.means in BY_LETTER and not untold
     answer_by = (sent_at + processor.answer_within).astimezone(controller.zone).date()
     return PlanLine(
         processor=processor.name,
         title=processor.title,
         lookup=lookup,
         means=can.means,
-        effect=LIFTED if request.lifted else can.effect,
+        effect=LIFTED if request.lifted else _of_a_part(request.scope, one) or can.effect,
         limits=can.limits,
         state=initial.state,
         causes=tuple(sorted(initial.causes)),
@@ -202,9 +206,23 @@ def _line(there: Installation, one: _Foreseen, lookup: Lookup, request: Request,
         confirmed=one.confirmed,
         answer_by=answer_by if letter else None,
         exempt_until=exemption.until if exemption else None,
-        calls=changing_calls(connector, request.right, lifting=request.lifted is not None) if exemption is None else (),
-        exempt_why=f"{exemption.reason} ({exemption.code.value})" if exemption else "",
+        calls=() if untold or narrowed else changing_calls(connector, request.right, lifting=lifts),
+        exempt_why=f"{exemption.reason} ({exemption.code.value})" if exemption else NO_CONCERN if untold else "",
     )
+
+
+def _of_a_part(scope: str, one: _Foreseen) -> str:
+    """What would happen where somebody leaves a part; "" where it is what happens to everything."""
+    told, words = one.instruction, in_words(scope)
+    if not scope or one.initial.state is State.EXEMPT:
+        return ""
+    if Cause.SCOPE_UNMAPPED in one.initial.causes:
+        return f"Nothing yet: nobody said what {words} is here. A person decides: everything here, or nothing."
+    if not told.scope:
+        return f"The person is opted out of everything here: by the settings, {words} is all of it."
+    if told.only is None:
+        return f"It is told in words to stop {words}, and nothing else."
+    return f"The person leaves {', '.join(told.only)}, which is what {words} is here. Nothing else is touched."
 
 
 def _capability(controller: Controller, one: _Foreseen, request: Request) -> Capability:

@@ -35,6 +35,8 @@ class Remedy(StrEnum):
     RECEIVED = "received"
     WRONG_RECIPIENT = "wrong_recipient"
     BOUNCED = "bounced"
+    EVERYTHING = "everything"
+    NO_CONCERN = "no_concern"
     SETTLE = "settle"
     IMPOSSIBLE = "art19_impossible"
     DISPROPORTIONATE = "art19_disproportionate"
@@ -54,6 +56,8 @@ WORDS: Final[Mapping[Remedy, str]] = MappingProxyType(
         Remedy.RECEIVED: "They told us: they have it, and the outcome follows",
         Remedy.WRONG_RECIPIENT: "They told us: they are the wrong recipient",
         Remedy.BOUNCED: "The letter came back to us",
+        Remedy.EVERYTHING: "Opt the person out of everything at this processor",
+        Remedy.NO_CONCERN: "It does not concern this processor. Close it there, and tell it nothing",
         Remedy.SETTLE: "It was dealt with outside dpsync. Close it. It does not count as done",
         Remedy.IMPOSSIBLE: "Exempt: it is impossible to tell them (Art. 19)",
         Remedy.DISPROPORTIONATE: "Exempt: telling them takes a disproportionate effort (Art. 19)",
@@ -64,6 +68,7 @@ WORDS: Final[Mapping[Remedy, str]] = MappingProxyType(
     }
 )
 ANSWERS: Final = tuple(remedy for remedy in Remedy if remedy.value in set(AnswerKind))
+_RELEASES: Final = {Remedy.CONTACT: Cause.CONTACT_UNVERIFIED, Remedy.EVERYTHING: Cause.SCOPE_UNMAPPED}
 EXEMPTIONS: Final = (Remedy.IMPOSSIBLE, Remedy.DISPROPORTIONATE)
 
 _WAITS_FOR_AN_ANSWER = frozenset(
@@ -90,6 +95,8 @@ def remedies_at(
         found |= set(ANSWERS) - ({Remedy.BOUNCED} if line.way is Way.API else set())
     if line.open and (line.way is Way.NOTICE or Cause.CONTACT_UNVERIFIED in line.causes):
         found.add(Remedy.NAME)
+    if line.state is State.HELD and Cause.SCOPE_UNMAPPED in line.causes and not withdrawn:
+        found |= {Remedy.EVERYTHING, Remedy.NO_CONCERN}
     if line.state not in _NOT_SETTLED:
         found.add(Remedy.SETTLE)
     excused = line.right is not Right.OPT_OUT and (line.right is not Right.ERASURE or independent)
@@ -129,12 +136,13 @@ def carry_out(
         naming.name_contact(unit, controller, name, address, person, now, link=True)
         remember(unit, controller, request_id, NAMED, person, now, processors=[name])
         return [_as_it_stands(unit, request_id, name)]
-    if remedy is Remedy.CONTACT:
-        only = frozenset({Cause.CONTACT_UNVERIFIED})
+    if remedy in _RELEASES:
+        only = frozenset({_RELEASES[remedy]})
         told = decide(unit, controller, request_id, DecisionKind.RELEASE, person, now, processors=[name], causes=only)
         return demand_any(told)
     code = ExemptionCode(remedy.value) if remedy in EXEMPTIONS else None
-    kind = DecisionKind.EXEMPT if code else DecisionKind(remedy.value)
+    closes = remedy is Remedy.NO_CONCERN
+    kind = DecisionKind.EXEMPT if code else DecisionKind.SETTLE if closes else DecisionKind(remedy.value)
     return demand_any(decide(unit, controller, request_id, kind, person, now, processors=[name], code=code))
 
 

@@ -2,7 +2,8 @@
 
 dpsync subscribes nobody because of it, here or anywhere: the person did. From that day on what they had asked for
 before is no reason to ask whether they may be there, or to keep them from a mailing. What they ask for afterwards
-counts as ever. A restriction is not over by it: that is lifted, and told to the person before (Art. 18(3)).
+counts as ever. A restriction is not over by it: that is lifted, and told to the person before (Art. 18(3)). Nor is an
+opt-out from a part: nobody knows whether the new consent is to that part.
 """
 
 from collections.abc import Iterable, Sequence
@@ -108,7 +109,9 @@ def _asked_by(connection: Connection, keys: Keys, address: str, request_id: str)
     """
     bear = select(_A.person).where(_A.pseudonym.in_(keys.pseudonyms("address", address))).distinct()
     stands = select(_P.request_id).where(_P.state.not_in(_STOPPED))
-    asked = select(_R.id, _R.person, _R.received_at, _R.closed_at).where(_R.person.in_(bear), _R.right.in_(ENDED))
+    asked = select(_R.id, _R.person, _R.received_at, _R.closed_at).where(
+        _R.person.in_(bear), _R.right.in_(ENDED), _R.scope == ""
+    )
     rows = connection.execute(asked.where(_R.id.in_(stands)).order_by(_R.ordinal)).all()
     named = {row.person for row in rows if not row.person.startswith(NAMELESS)}
     meant = {row.person for row in rows if row.id == request_id}

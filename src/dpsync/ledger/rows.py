@@ -46,6 +46,7 @@ COMMITTED: Mapping[str, tuple[str, ...]] = {
         "clock_rule",
         "processors",
         "sealed",
+        "scope",
     ),
     "births": ("way", "covers"),
     "propagation": (

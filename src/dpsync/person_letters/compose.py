@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dpsync.mail import long_day
 from dpsync.model import Regime, Right, State
+from dpsync.opt_out_scope import in_words
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.visible import visible
@@ -153,6 +154,7 @@ def composed(
         "received": long_day(asked.received_at.astimezone(sender.zone).date()),
         "right": asked.right.value,
         "lifting": asked.lifting,
+        "scope": in_words(asked.scope),
         "reference": asked.id,
         "recipients": found,
         "finished": bool(found) and not kinds & (_OPEN | {Did.WITHDRAWN}),

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select
 
 from dpsync.model import DONE_STATES, Rung, State
 from dpsync.opendsr_protocol import VERSION, RequestStatus, written
+from dpsync.opt_out_scope import named
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.platform_jobs import has_job, nothing_held, request_status
 from dpsync.propagation.rules.persons import NAMELESS
@@ -174,7 +175,7 @@ def _told_of(connection: Connection, controller: Controller, *where: ColumnEleme
     """The requests of main databases that are told, each with how it stands at every processor."""
     if not controller.callbacks:
         return  # nothing is read for those who are told nothing
-    columns = (_R.id, _R.source, _R.event_id, _R.right, _R.received_at, _R.due_on)
+    columns = (_R.id, _R.source, _R.event_id, _R.right, _R.received_at, _R.due_on, _R.scope)
     found = connection.execute(select(*columns).where(_R.source.in_(controller.callbacks), *where)).all()
     parts = _parts(connection, [row.id for row in found])
     for row in found:
@@ -184,7 +185,7 @@ def _told_of(connection: Connection, controller: Controller, *where: ColumnEleme
             "right": row.right,
             "received_at": moment(row.received_at),
             "due_on": row.due_on,
-        }
+        } | ({"scope": named(row.scope)} if row.scope else {})
         if row.source in controller.opendsr:
             data["opendsr"] = opendsr_status(connection, row.id)
         yield _Told(row.id, row.source, data, parts.get(row.id, []))

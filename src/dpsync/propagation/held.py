@@ -38,6 +38,9 @@ BECAUSE = {
     "withdrawn, or something newer may have come: look before you release it.",
     Cause.KEY_LOST: "The key of its month is lost for good, so dpsync cannot tell anybody of it. Have the main "
     "database send it again under a new id, then stop this one.",
+    Cause.SCOPE_UNMAPPED: "The person opted out of a part only, and the settings do not say what this part is at the "
+    "processor. If you approve, the person is opted out of everything there. If it does not concern the processor: "
+    "`dpsync settle REQUEST PROCESSOR`. So that nobody is asked again: [processors.NAME.scopes], see docs/scope.md.",
 }
 """Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""
 

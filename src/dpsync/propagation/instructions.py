@@ -9,10 +9,12 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, select,
 from dpsync.address import normalised
 from dpsync.ciphers import RequestKey
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
-from dpsync.model import Changes, Request, Right, State, Way
+from dpsync.model import Cause, Changes, Request, Right, State, Way
 from dpsync.propagation.commitments import opened
 from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules import scoped
 from dpsync.propagation.rules.plan import Waiting, told_since
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
@@ -43,6 +45,8 @@ def instruction_of(
     key, request = asked
     names = row["request_id"], row["processor"], letter.number if letter else 1
     link = f"{controller.public_url}/answers/{controller.answer_token(*names)}"
+    everywhere = Cause.SCOPE_UNMAPPED in causes_of(row["released"])
+    part = scoped.told(request.scope, controller.processors[row["processor"]], everywhere=everywhere)
     return Instruction(
         reference=controller.reference(*names),
         right=request.right,
@@ -60,6 +64,8 @@ def instruction_of(
         may_call_until=may_call_until,
         letter=letter,
         received_at=request.received_at,
+        scope=part.scope,
+        only=part.only,
     )
 
 

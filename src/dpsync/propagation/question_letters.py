@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, letter, long_day, tag_of
 from dpsync.model import Right, Role
+from dpsync.opt_out_scope import in_words
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.next_day import next_day
@@ -42,11 +43,19 @@ class About:
     dossier: str = field(repr=False)
     receipt: str = field(default="", repr=False)
     plan: tuple[str, ...] = ()
+    scope: str = ""
 
     @property
     def what(self) -> str:
         """What the person asked, without saying who."""
+        if self.scope:
+            return f"stop one kind of marketing to one person ({in_words(self.scope)})"
         return "lift one restriction" if self.lifting else _WHAT[self.right]
+
+    @property
+    def consequence(self) -> str:
+        """What follows where it is carried out."""
+        return consequence(self.right, lifting=self.lifting, scope=self.scope)
 
 
 _WHAT = {
@@ -71,7 +80,7 @@ _NOT_ASKED = (
 def about(connection: Connection, controller: Controller, request_id: str, role: Role, now: datetime) -> About:
     """What the mails to a role about this request say of it; makes the links that they carry."""
     r = t.request.c
-    columns = select(r.right, r.lifting, r.target_at, r.strict_on, r.due_on, r.due_at, r.closed_at)
+    columns = select(r.right, r.lifting, r.target_at, r.strict_on, r.due_on, r.due_at, r.closed_at, r.scope)
     row = connection.execute(columns.where(r.id == request_id)).one()
     longer = extensions.of(connection, request_id)
 
@@ -89,6 +98,7 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
         older=earlier.goes_first(connection, controller, request_id),
         dossier=link(PageKind.DOSSIER),
         receipt=link(PageKind.RECEIPT) if row.closed_at is not None else "",
+        scope=row.scope,
     )
 
 
@@ -105,7 +115,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         f"If nobody decides, {text.otherwise}. {law}"
         + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
         *of.plan,
-        *([_IF_YES.format(consequence(of.right, lifting=of.lifting))] if subject is QuestionKind.HELD else []),
+        *([_IF_YES.format(of.consequence)] if subject is QuestionKind.HELD else []),
         _LINK.format(
             factor="asks for your passphrase" if Role(row.role) in controller.passphrases else "emails you a code",
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",

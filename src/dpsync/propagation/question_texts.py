@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from dpsync.model import Cause, Right, State
+from dpsync.opt_out_scope import in_words
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY, RELEASE_CONTACT
 from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, subject_of
@@ -15,6 +16,10 @@ _NOT_BACK = {
     Right.RESTRICTION: "A restriction can be lifted later. The person must be told before that.",
     Right.OPT_OUT: "The person gets no more marketing. Only they themselves can sign up again.",
 }
+_PART = (
+    "The person gets no more marketing of one kind: {}. Where it waits for you, your approval means no more marketing "
+    "at all from that processor. Only they themselves can sign up again."
+)
 _LIFTED = "The restriction ends. The person must have been told before (Art. 18(3))."
 
 
@@ -114,6 +119,8 @@ def _credential(point: Point, places: str) -> QuestionText:
     )
 
 
-def consequence(right: Right, *, lifting: bool) -> str:
+def consequence(right: Right, *, lifting: bool, scope: str = "") -> str:
     """What follows where a request is carried out, and whether it can be taken back."""
+    if scope:
+        return _PART.format(in_words(scope))
     return _LIFTED if lifting else _NOT_BACK[right]

@@ -22,7 +22,7 @@ NOT_CONFIGURED: Final = "It is not in the settings any more, so what it can do i
 
 _SET_ASIDE: Final[Mapping[State, str]] = {
     State.SETTLED: "a named person of the controller closed it. It does not count as done",
-    State.EXEMPT: "it need not be told (Art. 19). It does not count as done",
+    State.EXEMPT: "it need not be told (Art. 19, or a part that is nothing there). It does not count as done",
     State.WITHDRAWN: "it was withdrawn before anything was sent. It does not count as done",
     State.SUPERSEDED: "a newer request replaced this one. It does not count as done",
 }

@@ -41,6 +41,7 @@ def from_bytes(plain: bytes) -> Request:
         by=raw["by"],
         identity_confirmed_at=_moment(raw.get("identity_confirmed_at")),
         fee_paid_at=_moment(raw.get("fee_paid_at")),
+        scope=raw.get("scope", ""),
     )
 
 

@@ -12,7 +12,7 @@ from dpsync.propagation.next_day import next_day
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.tallies import SourceLine
-from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several, together
+from dpsync.reports.words import CAUSES, STOPS, asked_for, several, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ _ONE_BY_ONE = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVE
 
 
 def _asked_of_nobody(one: RequestStanding) -> Duty:
-    told = f"Look at the {RIGHTS[one.right]} {one.short}: no processor was configured when it came, so nobody was told."
+    what = f"{asked_for(one.right, one.scope)} {one.short}"
+    told = f"Look at the {what}: no processor was configured when it came, so nobody was told."
     return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
 
 
@@ -140,7 +141,7 @@ def _duty(items: list[_Item], asking: Asking) -> Duty:
 
 
 def _what(line: PropagationLine, count: int) -> str:
-    right = ("lifting of a restriction" if line.lifting else RIGHTS[line.right]) + " " + line.short
+    right = ("lifting of a restriction" if line.lifting else asked_for(line.right, line.scope)) + " " + line.short
     return right if count == 1 else f"{right} and {count - 1:,} more alike"
 
 

@@ -50,6 +50,7 @@ class LineHead:
     strict_on: date
     due_on: date
     forgotten: bool
+    scope: str = ""
 
 
 @dataclass(slots=True)
@@ -92,6 +93,11 @@ class PropagationLine:
     def lifting(self) -> bool:
         """Whether a restriction is lifted."""
         return self.head.lifting
+
+    @property
+    def scope(self) -> str:
+        """From what an opt-out is, "" for everything."""
+        return self.head.scope
 
     @property
     def received_at(self) -> datetime:
@@ -223,6 +229,7 @@ class RequestStanding:
     told_everyone: bool
     late: Late
     lines: tuple[PropagationLine, ...]
+    scope: str = ""
 
     @property
     def open(self) -> bool:

@@ -102,6 +102,7 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             Cause.MAYBE_MERGE,
             Cause.RESTORED,
             Cause.KEY_LOST,
+            Cause.SCOPE_UNMAPPED,
         }:
             return WaitsFor.DPO
         case State.HELD if Cause.OBSERVE in causes:

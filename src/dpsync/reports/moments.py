@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dpsync.reports.lines import RequestStanding
-from dpsync.reports.words import RIGHTS, STATES, day
+from dpsync.reports.words import STATES, asked_for, day
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,13 @@ def moments(
 def _of_request(asked: RequestStanding) -> Iterator[Moment]:
     assumed = " (assumed: the sender gave no time)" if asked.received_assumed else ""
     lifting = "lifting of a " if asked.lifting else ""
-    yield Moment(asked.received_at, "request", "", f"{lifting}{RIGHTS[asked.right]} received{assumed}", asked.ground)
+    yield Moment(
+        asked.received_at,
+        "request",
+        "",
+        f"{lifting}{asked_for(asked.right, asked.scope)} received{assumed}",
+        asked.ground,
+    )
     yield Moment(asked.accepted_at, "request", "", f"accepted from {asked.source}", f"legal date {day(asked.due_on)}")
 
 

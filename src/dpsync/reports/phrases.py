@@ -15,7 +15,7 @@ from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, asked_for, day, hours, moment, reached, several
 from dpsync.settings.sources import BY_LINK
 
 Numbers = Mapping[tuple[str, Right], int]
@@ -235,7 +235,7 @@ def to_compare(report: PeriodReport) -> str:
 
 def right(one: PropagationLine | RequestStanding) -> str:
     """The right of a request; a lifting is called so."""
-    return "restriction (lifting)" if one.lifting else RIGHTS[one.right]
+    return "restriction (lifting)" if one.lifting else asked_for(one.right, one.scope)
 
 
 def waiting(line: PropagationLine, zone: ZoneInfo) -> str:

@@ -60,7 +60,7 @@ class Plan:
 
     The dates are those of `LegalDates`, had it been received at `received_at`. `approvals`: how many different people
     would have to say yes. `cools_until`: until when it would wait, None where nothing cools off. `allowed`: the brake,
-    an account and 24 hours. `letters`: a mail host is configured, so that letters can go.
+    an account and 24 hours. `letters`: a mail host is configured, so that letters can go. `scope`: of an opt-out.
     """
 
     controller: str
@@ -82,6 +82,7 @@ class Plan:
     letters: bool
     undo: Undo
     lines: tuple[PlanLine, ...]
+    scope: str = ""
 
     @property
     def unanswered(self) -> tuple[PlanLine, ...]:

@@ -9,7 +9,7 @@ from dpsync.model import Cause, Mode, Right, State
 from dpsync.reports.phrases import REHEARSAL
 from dpsync.reports.plan import Plan, PlanLine, Undo
 from dpsync.reports.visible import visible
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, day, moment, several
+from dpsync.reports.words import CAUSES, MEANS, asked_for, day, moment, several
 
 UNDO_WORDS = {
     Undo.NEVER: "No. What is erased there cannot be brought back.",
@@ -45,7 +45,7 @@ def line_rows(plan: Plan, line: PlanLine) -> tuple[tuple[str, str], ...]:
 
 
 def _what(plan: Plan) -> str:
-    return "lifting a restriction" if plan.lifting else RIGHTS[plan.right]
+    return "lifting a restriction" if plan.lifting else asked_for(plan.right, plan.scope)
 
 
 def _sentence(plan: Plan) -> str:
@@ -90,8 +90,8 @@ def _plan_rows(plan: Plan) -> Iterator[tuple[str, str]]:
 def _line_rows(plan: Plan, line: PlanLine) -> Iterator[tuple[str, str]]:
     yield "Is the person there", looked_up(line.lookup)
     if line.state is State.EXEMPT:
-        until = f"until {day(line.exempt_until)}" if line.exempt_until else ""
-        yield "What would happen", f"nothing. It need not be told {until}: {line.exempt_why}"
+        until = f" until {day(line.exempt_until)}" if line.exempt_until else ""
+        yield "What would happen", f"nothing. It need not be told{until}: {line.exempt_why}"
         return
     yield "How it is told", MEANS[line.means]
     yield "What would happen", line.effect

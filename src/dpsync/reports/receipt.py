@@ -26,7 +26,7 @@ from dpsync.propagation.telling import LetterKind
 from dpsync.reports.letters import TO_PEOPLE
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.story import ANSWERS, BY_OPERATOR, FINDINGS, OUTCOMES
-from dpsync.reports.words import RIGHTS, STATES, day, moment, reached, several
+from dpsync.reports.words import STATES, asked_for, day, moment, reached, several
 
 HEADS: Final = ("Processor", "Told", "Done", "Where it stands", "Proof reaches")
 
@@ -182,7 +182,7 @@ def _standing(places: Sequence[PlaceTold]) -> str:
 
 def _dates(right: Right, first: Said, entries: Iterable[Said], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     lifting = first["event"] == EntryKind.LIFTED
-    yield "What was asked", f"{'lifting of a ' if lifting else ''}{RIGHTS[right]}"
+    yield "What was asked", f"{'lifting of a ' if lifting else ''}{asked_for(right, str(first.get('name', '')))}"
     assumed = " (assumed: the sender gave no time)" if first.get("assumed") else ""
     yield "Received", _moment(first.get("received", first["ts"]), zone) + assumed
     yield "Recorded", _moment(first["ts"], zone)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from dpsync.opt_out_scope import in_words
 from dpsync.reports.decided import Opener, by_and_reason
 from dpsync.reports.lines import RequestStanding
 from dpsync.reports.meaning import Count
@@ -61,6 +62,8 @@ def _exempt_by_configuration(
                 continue
             processor = known.get(line.processor)
             why = next((each for each in processor.exempt if each.right is line.right), None) if processor else None
-            reason = f"{why.reason} ({why.code})" if why else "the configuration that exempted it is not there any more"
+            gone = "the configuration that exempted it is not there any more"
+            part = f"by the settings, {in_words(one.scope)} does not concern it" if one.scope else gone
+            reason = f"{why.reason} ({why.code})" if why else part
             by = why.by if why else ""
             yield SetAside(one.id, one.short, (line.title,), Count.EXEMPT.value, reason, by, None)

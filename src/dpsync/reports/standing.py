@@ -1,7 +1,7 @@
 """Where requests stand at each processor: the values that period report, dossier and status are all made of."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -68,7 +68,7 @@ def _as_stored(*columns: Any) -> tuple[Any, ...]:
 _OF_REQUESTS = _as_stored(
     *(_R.id, _R.right, _R.lifting, _R.ground, _R.source, _R.received_at, _R.received_assumed, _R.accepted_at),
     *(_R.target_at, _R.starts_on, _R.strict_on, _R.due_on, _R.letter_by, _R.due_at, _R.clock_rule, _R.closed_at),
-    _R.shredded_at,
+    *(_R.shredded_at, _R.scope),
 )
 _OF_KIND = (
     *(_P.processor, _P.account_id, _P.state, _P.rung, _P.way, _P.causes, _P.reason, _P.task, _P.attempts),
@@ -161,9 +161,10 @@ class _Around:
 
 
 def _standing(
-    row: Iterable[Any], places: Iterable[Row[Any]], around: _Around, longer: Extension | None
+    row: Sequence[Any], places: Iterable[Row[Any]], around: _Around, longer: Extension | None
 ) -> RequestStanding:
-    id_, right, lifting, ground, source, received, assumed, accepted, target, starts, *days, rule, closed, gone = row
+    id_, right, lifting, ground, source, received, assumed, accepted, target, starts, *days, rule = row[:-3]
+    closed, gone, scope = row[-3:]
     strict_on, due_on, letter_by, over = days
     moments = around.moments
     target_at, closed_at = moments[target], moments[closed]
@@ -173,7 +174,7 @@ def _standing(
         strict_on, due_on, letter_by, due_at = longer.strict_on, longer.due_on, longer.strict_on, longer.due_at
     head = LineHead(
         id_, id_[:SHORT], _RIGHTS[right], lifting, moments[received], moments[accepted], strict_on, due_on,
-        forgotten=gone is not None,
+        forgotten=gone is not None, scope=scope,
     )  # fmt: skip
     lines = tuple([_line(one, head, around, target_at, due_at) for one in places])
     counts_as = counted_together([line.kind.counts_as for line in lines])
@@ -182,7 +183,7 @@ def _standing(
         received_at=head.received_at, received_assumed=assumed, accepted_at=head.accepted_at, target_at=target_at,
         starts_on=_day(starts), strict_on=strict_on, due_on=due_on, letter_by=letter_by, due_at=due_at,
         clock_rule=rule, closed_at=closed_at, shredded_at=moments[gone], counts_as=counts_as,
-        told_everyone=_told_everyone(lines), lines=lines,
+        told_everyone=_told_everyone(lines), lines=lines, scope=scope,
         late=_late(target_at, due_at, around.now if counts_as is Count.NOT_YET else None, closed_at),
     )  # fmt: skip
 

@@ -44,6 +44,7 @@ class StatusRow:
     needs_a_person: bool
     told: int
     processors: int
+    scope: str = ""
 
 
 def status_rows(
@@ -118,6 +119,7 @@ def _row(one: RequestStanding) -> StatusRow:
         needs_a_person=any(line.need for line in one.lines),
         told=sum(1 for line in one.lines if line.told_at is not None),
         processors=len(one.lines),
+        scope=one.scope,
     )
 
 

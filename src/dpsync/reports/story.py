@@ -15,7 +15,7 @@ from dpsync.propagation.rules.event import AnswerKind
 from dpsync.reports.lines import RequestStanding
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
 from dpsync.reports.story_entries import StoryEntries, entries_named
-from dpsync.reports.words import CAUSES, DECISIONS, RIGHTS, hours
+from dpsync.reports.words import CAUSES, DECISIONS, asked_for, hours
 
 MAY_BE_TOLD = (
     "The person may have all of this page, except what would tell them about somebody else (Art. 15(4)).",
@@ -124,7 +124,7 @@ def _first_due(asked: RequestStanding, entries: Iterable[EntryLine]) -> date:
 
 
 def _of_receipt(asked: RequestStanding, due_on: date, ledger: StoryEntries) -> Iterator[Chapter]:
-    right = RIGHTS[asked.right]
+    right = asked_for(asked.right, asked.scope)
     what = "the lifting of a restriction" if asked.lifting else f"{'an' if right[0] in 'aeio' else 'a'} {right}"
     assumed = " The sender gave no time of receipt, so this one is assumed." if asked.received_assumed else ""
     yield Chapter(asked.received_at, "", f"The organisation received the request: {what}.{assumed}")

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from dpsync.connector import Means
 from dpsync.model import Cause, Right, Rung, State
+from dpsync.opt_out_scope import in_words
 
 RIGHTS = {
     Right.RECTIFICATION: "rectification",
@@ -14,6 +15,12 @@ RIGHTS = {
     Right.RESTRICTION: "restriction",
     Right.OPT_OUT: "opt-out",
 }
+
+
+def asked_for(right: Right, scope: str = "") -> str:
+    """What a request asks for: `opt-out (only topic events)` where somebody left a part."""
+    return f"{RIGHTS[right]} (only {in_words(scope)})" if scope else RIGHTS[right]
+
 
 STATES = {
     State.HELD: "held",
@@ -56,6 +63,7 @@ CAUSES = {
     Cause.MAYBE_MERGE: "its record is gone, which a merge of two records looks like",
     Cause.RESTORED: "the database was restored from a back-up, so it may have been done",
     Cause.KEY_LOST: "the key that opens it is lost for good",
+    Cause.SCOPE_UNMAPPED: "it is from a part only, and nobody said what that part is there",
 }
 
 STOPS = {
@@ -83,7 +91,7 @@ GLOSSARY = (
     ("Not yet", "At least one processor is not done. The list says who or what it waits for."),
     ("Held", "Accepted and recorded. The legal dates run, but nothing is sent."),
     ("Settled", "A named person of the controller closed it, with a reason. It does not count as done."),
-    ("Exempt", "The processor need not be told (Art. 19). There is a reason and a name. It does not count as done."),
+    ("Exempt", "The processor need not be told: Art. 19, or a part that is nothing there. It does not count as done."),
     ("Withdrawn, superseded", "Stopped by a person, or replaced by a newer request. Neither counts as done."),
     ("Overdue", "Not closed by its legal date: one month, or 24 hours for an opt-out."),
     ("Finished late", "Closed, but after its legal date. That never changes."),

@@ -1,11 +1,11 @@
-"""The sections about what is kept: for how long names are, and where back-ups lie."""
+"""The sections about what is kept: for how long names and conversations are, and where back-ups lie."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt
 
 from dpsync.settings.section import Section, as_written
-from dpsync.settings.values import Folder
+from dpsync.settings.values import Address, Folder
 
 
 class ForgettingSection(Section):
@@ -40,4 +40,22 @@ class BackupSection(Section):
     )
     drill_days: Annotated[StrictInt, Field(ge=1, le=366)] = Field(
         default=8, description="After so many days without a good `dpsync drill`, the operator gets an alert each day."
+    )
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class RetentionSection(Section):
+    """How long private conversations may stay at a processor that keeps them, and who deletes them there."""
+
+    months: Annotated[StrictInt, Field(ge=1, le=120)] = Field(
+        description="Calendar months from a conversation's beginning; 31 August and 3 is 30 November."
+    )
+    admin: Address = Field(repr=False, description="Who deletes there by hand: gets the weekly work list by mail.")
+    deputy: Address | None = Field(
+        default=None, repr=False, description="Gets a work list that the admin has not answered for a week."
+    )
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
+        default="monday", description="On which day at 08:00 the work list is made."
     )

@@ -23,8 +23,9 @@ from dpsync.settings.about import AboutSection
 from dpsync.settings.callbacks import CallbackSection
 from dpsync.settings.controller import ControllerSection
 from dpsync.settings.databases import Database
-from dpsync.settings.housekeeping import BackupSection, ForgettingSection
+from dpsync.settings.housekeeping import BackupSection, ForgettingSection, RetentionSection
 from dpsync.settings.opendsr import OpenDsrSection
+from dpsync.settings.scopes import Scopes
 from dpsync.settings.section import Section, as_written
 from dpsync.settings.sources import SIGNED_DOOR, Sources
 from dpsync.settings.sweeping import SweepSection
@@ -239,24 +240,6 @@ class ExemptionSection(Section):
     until: Day = Field(description="The last day it applies.")
 
 
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
-class RetentionSection(Section):
-    """How long private conversations may stay at a processor that keeps them, and who deletes them there."""
-
-    months: Annotated[StrictInt, Field(ge=1, le=120)] = Field(
-        description="Calendar months from a conversation's beginning; 31 August and 3 is 30 November."
-    )
-    admin: Address = Field(repr=False, description="Who deletes there by hand: gets the weekly work list by mail.")
-    deputy: Address | None = Field(
-        default=None, repr=False, description="Gets a work list that the admin has not answered for a week."
-    )
-    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
-        default="monday", description="On which day at 08:00 the work list is made."
-    )
-
-
 def _excusable(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, dict):
         for right in raw:
@@ -304,6 +287,10 @@ class ProcessorSection(Section):
         default=as_written({}),
         description="Rights it need not be told of: restriction and rectification (at a controller of its own erasure, "
         "too), each with a reason.",
+    )
+    scopes: Scopes = Field(
+        default=as_written({}),
+        description="What a part that people opt out of is here: own ids, everything or nothing. See docs/scope.md.",
     )
     retention: RetentionSection | None = Field(
         default=None,

@@ -55,7 +55,6 @@ alias = Table(
 )
 
 # --- what was asked
-
 request = Table(
     "request",
     metadata,
@@ -86,6 +85,7 @@ request = Table(
     Column("key_month", Text, nullable=False),
     Column("closed_at", Instant),
     Column("shredded_at", Instant),
+    Column("scope", Text, nullable=False, server_default=""),  # see opt_out_scope
     UniqueConstraint("source", "event_id"),
     Index("request_subject", "subject_id"),
     Index("request_received", "received_at"),

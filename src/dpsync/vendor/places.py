@@ -33,13 +33,14 @@ from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Calls
 from dpsync.vendor.connector import CallsT, HttpConnector, SettingsT
 from dpsync.vendor.corrections import NOT_COMPARABLE, Compared
-from dpsync.vendor.errors import NOT_DONE, Ended, Error, refused
+from dpsync.vendor.errors import NOT_DONE, Ended, Error, misplaced, refused
 from dpsync.vendor.outcomes import each, together
 
 NOBODY: Final = "nobody is held under any address, so there is nothing to compare"
 OLD_ADDRESS: Final = "a record still has an old address"
 OTHER_FIELD: Final = "a name or a field is not as asked"
 NO_PLACE: Final = "the account shows no place where it could keep people"
+NO_PART: Final = "the account shows nothing of what the settings say a scope is there"
 ASKED: Final = "asked"
 """Under the key of an erasure: it was asked for, and may have been done. A stored format."""
 
@@ -115,6 +116,18 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         """See that nothing is sent any more."""
         raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
+    def lies_in(self, place: PlaceT, part: str) -> bool:
+        """Whether a part, as `parts` has it, is of this place."""
+        raise NotImplementedError  # because nothing else can be configured where `parts` is empty
+
+    def leave(self, calls: CallsT, place: PlaceT, address: str, part: str) -> Outcome:
+        """See that nothing of this part is sent any more, and leave everything else as it is."""
+        raise NotImplementedError  # because nothing else can be configured where `parts` is empty
+
+    def still_in(self, found: Found[CallsT, PlaceT, MemberT], part: str) -> str:
+        """Why a part is not as asked, "" where it is; of everything else nothing is said. Raises `Ended`."""
+        raise NotImplementedError  # because nothing else can be configured where `parts` is empty
+
     # --- what it inherits
 
     def carry_out(self, instruction: Instruction) -> Outcome:
@@ -128,8 +141,8 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         calls = self.calls(instruction)
         outcomes: list[Outcome] = []
         try:
-            for place in self._every_place(calls):
-                outcomes += each(self._steps(calls, place, instruction, addresses))
+            for place, parts in self._every_part(calls, instruction):
+                outcomes += each(self._steps(calls, place, instruction, addresses, parts))
         except Ended as end:
             outcomes.append(end.outcome)
         return _undone_first(instruction, together(outcomes, calls.kept, touched=calls.touched))
@@ -144,16 +157,34 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         calls = self.calls(instruction)
         reasons: list[str] = []
         try:
-            for place in self._every_place(calls):
+            for place, parts in self._every_part(calls, instruction):
                 held = {one: who for one in addresses if (who := self.member(calls, place, one)) is not None}
                 found = Found(calls, place, held)
-                if instruction.right is Right.RECTIFICATION:
+                if parts is not None:
+                    reasons += [self.still_in(found, part) for part in parts]
+                elif instruction.right is Right.RECTIFICATION:
                     reasons += self._not_right(found, instruction.changes or Changes())
                 else:
                     reasons.append(self.wrong(instruction, found))
         except Ended as end:
             return calls.cannot_tell(end)
         return _finding(instruction, reasons, calls)
+
+    def _every_part(self, calls: CallsT, order: Instruction) -> Iterator[tuple[PlaceT, list[str] | None]]:
+        """Every place that an instruction is about, with the parts of it that are meant, None for all of it.
+
+        Raises `Ended`: also where a part is nowhere, or none is named: that would be called done.
+        """
+        if order.only is None:
+            yield from ((place, None) for place in self._every_place(calls))
+            return
+        missing = set(order.only)
+        for place in self._every_place(calls):
+            if here := [part for part in order.only if self.lies_in(place, part)]:
+                missing -= set(here)
+                yield place, here
+        if missing or not order.only:
+            raise misplaced(NO_PART)
 
     def _every_place(self, calls: CallsT) -> Iterator[PlaceT]:
         """Every place, of which there is one at least: an account that shows none proves nothing. Raises `Ended`."""
@@ -169,9 +200,16 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         return once(instruction.spellings)
 
     def _steps(
-        self, calls: CallsT, place: PlaceT, order: Instruction, addresses: tuple[str, ...]
+        self,
+        calls: CallsT,
+        place: PlaceT,
+        order: Instruction,
+        addresses: tuple[str, ...],
+        parts: Iterable[str] | None,
     ) -> list[Callable[[], Outcome]]:
         """One step an address, so that one that fails does not keep the others from being done."""
+        if parts is not None:
+            return [partial(self.leave, calls, place, address, part) for part in parts for address in addresses]
         if order.right is Right.RECTIFICATION:
             return [partial(self.put_right, calls, place, addresses, order.changes or Changes())]
         acts = {Right.ERASURE: self.erase, Right.RESTRICTION: self.restrict, Right.OPT_OUT: self.opt_out}

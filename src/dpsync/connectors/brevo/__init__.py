@@ -15,6 +15,7 @@ from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Mea
 from dpsync.connectors.brevo.calls import BLOCKS, ERRORS, NOBODY, PLACE, VENDOR, BrevoSettings, Calls, Contact
 from dpsync.connectors.brevo.correction import Blocks, correct
 from dpsync.connectors.brevo.hooks import AccountHooks
+from dpsync.connectors.brevo.leaving import PARTS, change_of, is_in, still_in
 from dpsync.connectors.brevo.observed import AccountOptOuts
 from dpsync.connectors.brevo.roster import AccountRoster
 from dpsync.model import Changes, FieldValue, Right
@@ -37,6 +38,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact], AccountOptOuts, 
     address = VENDOR
     errors = ERRORS
     Settings: ClassVar[type[BaseModel]] = BrevoSettings
+    parts = PARTS
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             Right.RECTIFICATION: Capability(
@@ -149,6 +151,22 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact], AccountOptOuts, 
             if held is None
             else _changed(calls, address, held.unblocked, lambda now: bool(now.unblocked))
         )
+
+    def lies_in(self, place: str, part: str) -> bool:
+        """Every part is of the one account."""
+        del place, part
+        return True
+
+    def leave(self, calls: Calls, place: str, address: str, part: str) -> Outcome:
+        """Take off one list, or block one channel."""
+        held = self.member(calls, place, address)
+        if held is None:
+            return NothingHeld(evidence=())
+        return _changed(calls, address, change_of(part, held), lambda now: is_in(part, now))
+
+    def still_in(self, found: Found[Calls, str, Contact], part: str) -> str:
+        """By the lists and blocks of the contact."""
+        return still_in(found.members.values(), part)
 
     def restrict(self, calls: Calls, place: str, address: str) -> Outcome:
         """Put on the blocklist and take off every list; which ones is remembered before."""

@@ -26,7 +26,7 @@ from dpsync.connectors.campaign_monitor.calls import (
 from dpsync.connectors.campaign_monitor.correction import correct
 from dpsync.connectors.campaign_monitor.erasure import erase
 from dpsync.connectors.campaign_monitor.hooks import ListHooks
-from dpsync.connectors.campaign_monitor.leaving import is_alone, leave
+from dpsync.connectors.campaign_monitor.leaving import PARTS, in_list, is_alone, leave, leave_alone, list_of
 from dpsync.connectors.campaign_monitor.observed import ListOptOuts
 from dpsync.connectors.campaign_monitor.records import IN_USE, OBJECTED, Member, name_likeness, shown_of, typed
 from dpsync.connectors.campaign_monitor.roster import ListRoster
@@ -47,8 +47,7 @@ from dpsync.vendor.pace import Pace
 from dpsync.vendor.places import Found, PeopleInPlaces
 from dpsync.vendor.rectification import move
 
-_ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
-_ASKED: Final = "asked"
+_ERASED, _RESTRICTED, _OPTED_OUT, _ASKED = "erased", "restricted", "opted_out", "asked"
 
 NO_CLIENTS: Final = "it shows no client: see whether the key or token is that of the account with the clients"
 NO_LISTS: Final = "it shows no list: see whether the key or token is that of the account with the lists"
@@ -75,6 +74,7 @@ class CampaignMonitor(
     Settings: ClassVar[type[BaseModel]] = CampaignMonitorSettings
     max_inflight: ClassVar[int] = 4
     """A polite guess: no limit is documented outside /transactional."""
+    parts = PARTS
 
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
@@ -244,6 +244,18 @@ class CampaignMonitor(
             self._kit.shelf.put(self._shelf_key(_OPTED_OUT, place.id, address), _ASKED)
             outcomes += each([partial(suppress, calls, place, address)])
         return together(outcomes)
+
+    def lies_in(self, place: Client, part: str) -> bool:
+        """A list of the client."""
+        return list_of(place, part) != ""
+
+    def leave(self, calls: Calls, place: Client, address: str, part: str) -> Outcome:
+        """Leave one list, where that reaches no other; nothing is suppressed."""
+        return leave_alone(calls, place, list_of(place, part), address)
+
+    def still_in(self, found: Found[Calls, Client, Mapping[str, Member]], part: str) -> str:
+        """By the state of the records in that list."""
+        return in_list(found.members.values(), list_of(found.place, part))
 
     def restrict(self, calls: Calls, place: Client, address: str) -> Outcome:
         """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""

@@ -1,11 +1,16 @@
 """How an address leaves a list of Campaign Monitor's, and how far that reached."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from dpsync.connector import Applied, NothingHeld, Outcome
 from dpsync.connectors.campaign_monitor.calls import NOT_IN_LIST, Calls, Client, named
 from dpsync.connectors.campaign_monitor.records import IN_USE, STATES, Member
 from dpsync.vendor.errors import unreadable
+from dpsync.vendor.outcomes import task
+
+PARTS: Final[Mapping[str, str]] = {"list": "[A-Za-z0-9]{1,40}"}
+"""What an opt-out can be narrowed down to."""
 
 _REACHES = ("AllClientLists", "OnlyThisList")  # no set: an answer may be a list, which is in none
 
@@ -44,6 +49,35 @@ def _reach(calls: Calls, client: Client, address: str) -> dict[str, str]:
     if any(state not in STATES for state in states.values()):
         raise unreadable()
     return states
+
+
+def list_of(client: Client, part: str) -> str:
+    """The list that a part is, as the client spells its id; "" where it is none of the client's."""
+    wanted = part.partition("=")[2].lower()
+    return next((one for one in client.lists if one.lower() == wanted), "")
+
+
+def leave_alone(calls: Calls, client: Client, place: str, address: str) -> Outcome:
+    """Unsubscribe in one list, and nowhere else: where the list's own setting makes that impossible, a person must."""
+    member = calls.held(place, address)
+    if member is None:
+        return NothingHeld(evidence=())
+    if member.state not in IN_USE:
+        return Applied(evidence=())
+    if is_alone(calls, place):
+        return leave(calls, client, place, address, set())
+    return task(
+        f"The person opted out of list {place} only. An unsubscribe from it counts for all lists of the client, so "
+        "dpsync did nothing. In the web app, see that this list sends them nothing more, and that the other lists "
+        "stay as they are.",
+        place,
+    )
+
+
+def in_list(records: Iterable[Mapping[str, Member]], place: str) -> str:
+    """Why a list is not left, "" where it is."""
+    used = any(one[place].state in IN_USE for one in records if place in one)
+    return "a record is not unsubscribed in the list" if used else ""
 
 
 def is_alone(calls: Calls, place: str) -> bool:

@@ -44,6 +44,7 @@ from dpsync.connectors.mailchimp.calls import (
 )
 from dpsync.connectors.mailchimp.correction import correct, merge_fields, types_of
 from dpsync.connectors.mailchimp.hooks import AudienceHooks
+from dpsync.connectors.mailchimp.leaving import PARTS, audience_of, group_of, leave_part, still_in, unsubscribe
 from dpsync.connectors.mailchimp.observed import hints_in, opted_out_at
 from dpsync.connectors.mailchimp.roster import lines_of
 from dpsync.model import Changes, Right
@@ -72,6 +73,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
     Settings: ClassVar[type[BaseModel]] = MailchimpSettings
     max_inflight: ClassVar[int] = 10
     """The vendor's own limit: 10 simultaneous connections per user, over all its keys."""
+    parts = PARTS
 
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
@@ -216,19 +218,20 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         Archived and cleaned contacts are left alone: neither is mailed, and what a change of status does to an archived
         one is documented nowhere; it might bring it back.
         """
-        member = self.member(calls, place, address)
-        if member is None:
-            return NothingHeld(evidence=())
-        return Applied(evidence=()) if member.status in SILENT else self._unsubscribe(calls, place, member)
+        return self.leave(calls, place, address, f"audience={place}")
 
-    def _unsubscribe(self, calls: Calls, list_id: str, member: Member) -> Outcome:
-        """PATCH, never PUT: a PUT would create a contact."""
-        body = {"status": "unsubscribed"}
-        reply: Reply = calls.lists.update_list_member(list_id, member.id, body, skip_merge_validation=True)
-        if calls.not_there(reply, list_id):
-            return nobody(calls.at(list_id, member.id))
-        now = calls.member_in(reply, list_id, member.id)
-        return Applied(evidence=()) if now.status == "unsubscribed" else calls.unchanged()
+    def lies_in(self, place: str, part: str) -> bool:
+        """An audience, or a group of one."""
+        return audience_of(part) == place
+
+    def leave(self, calls: Calls, place: str, address: str, part: str) -> Outcome:
+        """Unsubscribe in the audience, or take out of the group; the status is left as it is there."""
+        member = self.member(calls, place, address)
+        return NothingHeld(evidence=()) if member is None else leave_part(calls, place, member, group_of(part))
+
+    def still_in(self, found: Found[Calls, str, Member], part: str) -> str:
+        """By the status, or by the group."""
+        return still_in(found.members.values(), group_of(part))
 
     def restrict(self, calls: Calls, place: str, address: str) -> Outcome:
         """Unsubscribe, then archive: unsubscribed first, so that whoever takes it out of the archive mails nobody."""
@@ -243,7 +246,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         if member.status != "unsubscribed" or kept.startswith(_LIFTED):
             self._kit.shelf.put(key, member.status)
         usable = member.status not in ("unsubscribed", "cleaned")
-        left = each([partial(self._unsubscribe, calls, place, member)] if usable else [])
+        left = each([partial(unsubscribe, calls, place, member)] if usable else [])
         if left and isinstance(left[0], NothingHeld | Retryable):
             return left[0]  # not archived yet: what is archived looks restricted, and the rest would be forgotten
         noes = [outcome for outcome in left if isinstance(outcome, Refused)]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Final, Self
 
@@ -40,6 +40,7 @@ _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before
 PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
 
 NO_AUDIENCE: Final = "a configured audience does not exist: `dpsync check` names it"
+NO_GROUP: Final = "a configured interest group does not exist in its audience"
 NO_AUDIENCES: Final = "it shows no audience: see whether the key is that of a user who may see them"
 SET_CHANGED: Final = "the set of audiences changed meanwhile"
 NO_ROLE: Final = "the key is good; its user is disabled, or has a role that may not do this"
@@ -90,6 +91,7 @@ class Member:
     id: str
     status: str
     merge_fields: Mapping[str, object]
+    interests: Mapping[str, object] = field(default_factory=dict)
 
 
 class Calls(vendor.Calls):
@@ -111,6 +113,8 @@ class Calls(vendor.Calls):
         self._audiences = audiences
         self._base = settings.base
         self._authorization = basic("dpsync", settings.api_key.get_secret_value())
+        groups = any(part.startswith("interest=") for part in (order.only or () if order else ()))
+        self._fields = _MEMBER_FIELDS + ",interests" * groups
         self.known: set[str] = set()
         """Audiences that an authenticated read within this instruction has shown to exist."""
         self.types: dict[str, Mapping[str, FieldType]] = {}
@@ -184,15 +188,15 @@ class Calls(vendor.Calls):
     def member_in(self, reply: Reply, list_id: str, *members: str) -> Member:
         """The contact in a 200: one of `members`, which are hashes. Raises `Ended`."""
         found = self.object_in(reply)
-        status, fields = found.get("status"), found.get("merge_fields")
+        status, fields, groups = found.get("status"), found.get("merge_fields"), found.get("interests", {})
         same = found.get("id") in members and found.get("list_id") == list_id
         if not same or not isinstance(status, str) or status not in STATUSES or not isinstance(fields, dict):
             raise unreadable()
-        return Member(str(found["id"]), status, fields)
+        return Member(str(found["id"]), status, fields, groups if isinstance(groups, dict) else {})
 
     def at(self, list_id: str, member: str) -> Member | None:
         """The contact by its hash, or None where the audience exists and does not hold it. Raises `Ended`."""
-        reply: Reply = self.lists.get_list_member(list_id, member, fields=_MEMBER_FIELDS)
+        reply: Reply = self.lists.get_list_member(list_id, member, fields=self._fields)
         return None if self.not_there(reply, list_id) else self.member_in(reply, list_id, member)
 
     def spelt(self, list_id: str, address: str, *, other: bool = False) -> Member | None:

@@ -77,6 +77,7 @@ class Notice(Connector):
         }
     )
     max_inflight: ClassVar[int] = 4
+    tells_scope: ClassVar[bool] = True
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit

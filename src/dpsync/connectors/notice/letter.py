@@ -6,12 +6,13 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from dpsync import opt_out_scope
 from dpsync.address import in_a_labels, in_u_labels
 from dpsync.connector import Instruction, Letter, NoticeKind
 from dpsync.mail import bare, begin
@@ -61,6 +62,13 @@ _WISHES: Mapping[Right, _Wish] = MappingProxyType(
             articles="Articles 21(2), 21(3) and 28(3)",
         ),
     }
+)
+_PART = _Wish(
+    title="Opt-out notice (a part only)",
+    asked="The person in the attached file notice.json objects to direct marketing of one kind only: {scope}. Please "
+    "send them nothing more of that kind, starting now, and see that it stays this way. Leave everything else as it "
+    "is. If you cannot tell this kind from the rest, do not guess: write to us.",
+    articles="Articles 21(2), 21(3) and 28(3)",
 )
 _LIFTED = _Wish(
     title="Restriction lifted",
@@ -127,6 +135,8 @@ _TO_OUR_OWN = frozenset({NoticeKind.TASK, NoticeKind.TASK_REMINDER})
 def _wish(instruction: Instruction) -> _Wish:
     if instruction.right is Right.RESTRICTION and instruction.lifted is not None:
         return _LIFTED
+    if instruction.scope:
+        return replace(_PART, asked=_PART.asked.format(scope=opt_out_scope.in_words(instruction.scope)))
     return _WISHES[instruction.right]
 
 
@@ -259,4 +269,6 @@ def _attached(instruction: Instruction, letter: Letter) -> dict[str, Any]:
         }
     if instruction.right is Right.RESTRICTION:
         content["lifted"] = instruction.lifted is not None
+    if instruction.scope:
+        content["scope"] = opt_out_scope.named(instruction.scope)
     return content

@@ -75,6 +75,7 @@ class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]
     address: ClassVar[str] = ""  # each processor's own, in its section
     errors = ERRORS
     Settings: ClassVar[type[BaseModel]] = WebhookSettings
+    tells_scope: ClassVar[bool] = True
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             right: Capability(

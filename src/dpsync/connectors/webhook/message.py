@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dpsync import opt_out_scope
 from dpsync.address import spellings
 from dpsync.connector import Instruction
 from dpsync.model import Changes, Right
@@ -36,6 +37,8 @@ def content(order: Instruction, own_ids: tuple[str, ...], *, rehearsal: bool) ->
         said["changes"] = _changes(order.changes)
     if order.right is Right.RESTRICTION:
         said["lifted"] = order.lifted is not None
+    if order.scope:
+        said["scope"] = opt_out_scope.named(order.scope)
     return {**said, "rehearsal": True} if rehearsal else said
 
 

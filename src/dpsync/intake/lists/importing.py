@@ -6,7 +6,7 @@ rows added: what came before is known, and nothing of it is done twice.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -37,12 +37,13 @@ AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """What a whole list asks for. `received_at`: as in the canonical body; None for now."""
+    """What a whole list asks for. `received_at`, `scope`: as in the canonical body; None for now, {} for everything."""
 
     right: Right
     by: str = field(repr=False)
     ground: str | None = None
     received_at: str | None = None
+    scope: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +137,6 @@ def _data(row: ListRow, bulk: Bulk) -> dict[str, object]:
         data["ground"] = bulk.ground
     if bulk.received_at:
         data["received_at"] = bulk.received_at
+    if bulk.scope:
+        data["scope"] = dict(bulk.scope)
     return data

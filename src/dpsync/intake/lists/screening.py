@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import Connection, select
 
+from dpsync import opt_out_scope
 from dpsync.address import NotAnAddress, mailbox
 from dpsync.intake import welcome
 from dpsync.intake.lists.reading import ListRow
@@ -17,6 +19,7 @@ from dpsync.propagation.rules.plan import restriction_in_force
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
+_PART: Final = "part"
 AT_ONCE = 200
 """Rows in one question to the store, which takes a bounded number of names."""
 
@@ -27,6 +30,7 @@ class Reason(StrEnum):
     OPTED_OUT = "opted out"
     ERASED = "erased"
     RESTRICTED = "restricted"
+    LEFT_A_PART = "opted out of a part"
     UNREADABLE = "no address that can be read"
 
 
@@ -38,11 +42,14 @@ class Screened:
     left_out: Counter[Reason] = field(default_factory=Counter)
 
 
-def screen(connection: Connection, keys: Keys, rows: Iterable[ListRow], found: Screened) -> Iterator[ListRow]:
-    """The rows that may be mailed. `found` counts as they come.
+def screen(
+    connection: Connection, keys: Keys, rows: Iterable[ListRow], found: Screened, mailing: str = ""
+) -> Iterator[ListRow]:
+    """The rows that may be mailed. `found` counts as they come. `mailing`: its scope, "" where nobody said it.
 
     An address, or an id, stands for everybody who was ever named by it: where one of them must not be mailed, it is
-    not. What cannot be read is left out, because nobody can say whose it is.
+    not. What cannot be read is left out, because nobody can say whose it is. Who opted out of a part is left out of
+    every mailing that may belong to it.
     """
     waiting: list[tuple[ListRow, Sequence[str]]] = []
     for row in rows:
@@ -51,10 +58,10 @@ def screen(connection: Connection, keys: Keys, rows: Iterable[ListRow], found: S
         except NotAnAddress:
             found.left_out[Reason.UNREADABLE] += 1
         if sum(len(names) for _, names in waiting) >= AT_ONCE:
-            yield from _free(connection, keys, waiting, found)
+            yield from _free(connection, keys, waiting, found, mailing)
             waiting = []
     if waiting:
-        yield from _free(connection, keys, waiting, found)
+        yield from _free(connection, keys, waiting, found, mailing)
 
 
 def _names(keys: Keys, row: ListRow) -> Sequence[str]:
@@ -66,9 +73,9 @@ def _names(keys: Keys, row: ListRow) -> Sequence[str]:
 
 
 def _free(
-    connection: Connection, keys: Keys, waiting: Sequence[tuple[ListRow, Sequence[str]]], found: Screened
+    connection: Connection, keys: Keys, waiting: Sequence[tuple[ListRow, Sequence[str]]], found: Screened, mailing: str
 ) -> Iterator[ListRow]:
-    reasons = _reasons(connection, keys, {name for _, names in waiting for name in names})
+    reasons = _reasons(connection, keys, {name for _, names in waiting for name in names}, mailing)
     for row, names in waiting:
         if said := {reasons[name] for name in names if name in reasons}:
             found.left_out[next(one for one in Reason if one in said)] += 1
@@ -77,7 +84,7 @@ def _free(
             yield row
 
 
-def _reasons(connection: Connection, keys: Keys, names: set[str]) -> dict[str, Reason]:
+def _reasons(connection: Connection, keys: Keys, names: set[str], mailing: str) -> dict[str, Reason]:
     """The strongest reason of each name that has one."""
     a, p = t.alias.c, t.propagation.c
     borne = connection.execute(select(a.pseudonym, a.person, a.subject_id).where(a.pseudonym.in_(sorted(names)))).all()
@@ -85,7 +92,7 @@ def _reasons(connection: Connection, keys: Keys, names: set[str]) -> dict[str, R
         return {}
     subjects = sorted({row.subject_id for row in borne})
     asked = (
-        select(p.subject_id, p.person, p.right, t.request.c.received_at)
+        select(p.subject_id, p.person, p.right, t.request.c.received_at, t.request.c.scope)
         .join(t.request, t.request.c.id == p.request_id)
         .where(p.subject_id.in_(subjects), p.right.in_([Right.OPT_OUT.value, Right.ERASURE.value]))
         .where(p.state != State.WITHDRAWN.value)
@@ -93,9 +100,12 @@ def _reasons(connection: Connection, keys: Keys, names: set[str]) -> dict[str, R
     )
     asked_for: dict[str, list[tuple[str, str]]] = {}
     since = welcome.since(connection, keys, {row.person for row in borne})
-    for subject, person, right, at in connection.execute(asked):
-        if not welcome.is_ended(right, at, since.get(person)):
-            asked_for.setdefault(subject, []).append((person, right))
+    for subject, person, right, at, scope in connection.execute(asked):
+        if scope:
+            what = _PART if opt_out_scope.may_concern(scope, mailing) else ""
+        else:
+            what = "" if welcome.is_ended(right, at, since.get(person)) else right
+        asked_for.setdefault(subject, []).append((person, what))
     history = lanes.lanes_of(connection, subjects)
     reasons: dict[str, Reason] = {}
     for row in borne:
@@ -107,4 +117,6 @@ def _reasons(connection: Connection, keys: Keys, names: set[str]) -> dict[str, R
             reasons.setdefault(row.pseudonym, Reason.ERASED)
         elif restriction_in_force(history.get(row.subject_id, []), row.person):
             reasons.setdefault(row.pseudonym, Reason.RESTRICTED)
+        elif _PART in own:
+            reasons.setdefault(row.pseudonym, Reason.LEFT_A_PART)
     return reasons

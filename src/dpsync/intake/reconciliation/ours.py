@@ -42,7 +42,8 @@ class _Asked:
             return
         match Right(first.right):
             case Right.OPT_OUT:
-                self.opt_out = first.accepted_at
+                # whoever left a part may be written to otherwise, and is not opted out
+                self.opt_out = self.opt_out if first.scope else first.accepted_at
             case Right.RESTRICTION:
                 self.restriction = None if first.lifting else first.accepted_at
             case Right.ERASURE:
@@ -128,6 +129,7 @@ def asked_for(connection: Connection, keys: Keys, persons: Iterable[str]) -> dic
         _R.received_at,
         _R.accepted_at,
         _R.closed_at,
+        _R.scope,
         _P.state,
         _P.causes,
     )

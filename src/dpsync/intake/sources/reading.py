@@ -16,7 +16,7 @@ from dpsync.intake.sources.conditions import Condition, Relation, Scalar
 from dpsync.intake.sources.forms import BodyForm
 from dpsync.intake.sources.paths import Path
 from dpsync.intake.sources.rules import Ignored, MergeRule, Rule, SourceMapping, Together
-from dpsync.intake.sources.values import ONE_OF_THEM, MomentPlace, TimeUnit
+from dpsync.intake.sources.values import ONE_OF_THEM, MomentPlace, ScopeKind, ScopeName, TimeUnit, demand_scope
 from dpsync.model import Right
 from dpsync.settings import toml
 
@@ -39,9 +39,6 @@ Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Named = Mapping[str, APath]
 RecordKey = Annotated[str, Field(pattern="^(id|email|other_emails)$")]
 SubjectKey = Annotated[str, Field(pattern="^(id|email|other_emails|phone|name)$")]
-ChangeKey = Annotated[str, Field(pattern="^(email|first_name|last_name)$")]
-LiftedKey = Annotated[str, Field(pattern="^(told_on|how)$")]
-HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")]
 
 
 class _Part(BaseModel):
@@ -128,13 +125,15 @@ class _Rule(_Part):
     right: Right | None = None
     on_merge: _Merge | None = None
     subject: Mapping[SubjectKey, Paths] = {}
-    changes: Mapping[ChangeKey, APath] = {}
+    changes: Mapping[Annotated[str, Field(pattern="^(email|first_name|last_name)$")], APath] = {}
     fields: Named = {}
     ground: Ground | None = None
     received_at: Annotated[_Moment | None, BeforeValidator(_moment)] = None
     version: APath | None = None
-    lifted: Mapping[LiftedKey, APath] = {}
+    lifted: Mapping[Annotated[str, Field(pattern="^(told_on|how)$")], APath] = {}
     delete_shaped: bool = False
+    scope: Mapping[ScopeKind, ScopeName] = {}
+    scope_at: Mapping[ScopeKind, APath] = {}
 
     @model_validator(mode="after")
     def _fits(self) -> "_Rule":
@@ -153,6 +152,7 @@ class _Rule(_Part):
             raise ValueError("a rectification names changes or fields, and no other right does")
         if self.lifted and (self.right is not Right.RESTRICTION or len(self.lifted) != 2):
             raise ValueError("lifted belongs to a restriction, and names told_on and how")
+        demand_scope(self.right, self.scope, self.scope_at)
         if self.delete_shaped and self.right is not Right.ERASURE:
             raise ValueError("delete_shaped belongs to an erasure")
         if several := sorted(name for name in ONE_OF_THEM & self.subject.keys() if len(self.subject[name]) > 1):
@@ -176,7 +176,7 @@ class _File(_Part):
     about: str = ""
     sample: str = ""
     event: Paths | None = None
-    event_header: HeaderName | None = None
+    event_header: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
     merge_wait_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
     form: BodyForm = BodyForm.JSON
     drops_answered: bool = False
@@ -272,6 +272,8 @@ def _rule(shape: _Rule, right: Right) -> Rule:
         version=shape.version,
         lifted=shape.lifted,
         delete_shaped=shape.delete_shaped,
+        scope=shape.scope,
+        scope_at=shape.scope_at,
     )
 
 

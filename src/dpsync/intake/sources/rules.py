@@ -28,7 +28,8 @@ MOST_MESSAGES = 100
 class Rule:
     """What one kind of message asks for: where the subject, and what belongs to the right, are found in it.
 
-    `delete_shaped`: the message says only that a row is gone, which a merge of two records does too.
+    `delete_shaped`: the message says only that a row is gone, which a merge of two records does too. `scope`: of an
+    opt-out from a part, the names of the part by their kinds; `scope_at`: the same, where they are found.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Rule:
     version: Path | None = None
     lifted: Mapping[str, Path] = field(default_factory=dict)
     delete_shaped: bool = False
+    scope: Mapping[str, str] = field(default_factory=dict)
+    scope_at: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +185,14 @@ class SourceMapping:
         self, delivery: SourceDelivery, message: object, at: str, digest: Callable[[bytes], str]
     ) -> Sequence[Wish]:
         found: list[Wish] = []
-        about: dict[Right, set[str]] = defaultdict(set)
+        about: dict[tuple[Right, str], set[str]] = defaultdict(set)
         for rule in self.rules:
             if not hold(rule.when, message):
                 continue
             data = _data(rule, message, delivery.source)
-            whom, known = _who(data["subject"]), about[rule.right]
-            # Two corrections change two things; of two other wishes of one person for one right, the first counts.
+            whom, known = _who(data["subject"]), about[rule.right, json.dumps(data.get("scope"))]
+            # Two corrections change two things, and two parts are two opt-outs; of two other wishes of one person for
+            # one right, the first counts.
             if rule.right is Right.RECTIFICATION or (whom not in known and (whom or not known)):
                 known.add(whom)
                 event = f"{digest(self._event(delivery, message, at))}.{rule.name}"
@@ -247,6 +251,11 @@ def _who(subject: object) -> str:
     return str(own_id) if own_id else json.dumps(subject, sort_keys=True) if subject else ""
 
 
+def _name(found: object) -> object:
+    value = plain(found)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _data(rule: Rule, message: object, source: str) -> dict[str, object]:
     data: dict[str, object] = {"right": rule.right.value, "subject": subject_of(rule.subject, message, source)}
     if rule.ground:
@@ -259,6 +268,9 @@ def _data(rule: Rule, message: object, source: str) -> dict[str, object]:
         fields = changes_of(rule.fields, message, "changes.fields")
         changes = changes_of(rule.changes, message, "changes")
         data["changes"] = {**changes, **({"fields": fields} if fields else {})}
+    if rule.scope or rule.scope_at:
+        # One that is not there stays in it, and is refused: without it the opt-out would be from more.
+        data["scope"] = {**rule.scope, **{kind: _name(path.find(message)) for kind, path in rule.scope_at.items()}}
     if rule.lifted:
         data["lifted"] = {name: plain(path.find(message)) for name, path in rule.lifted.items()}
     return data

@@ -8,9 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import Field
+
+from dpsync import opt_out_scope
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.sources.paths import NOTHING, Path
+from dpsync.model import Right
+
+ScopeKind = Annotated[str, Field(pattern=f"^({'|'.join(opt_out_scope.KINDS)})$")]
+ScopeName = Annotated[str, Field(pattern=f"^{opt_out_scope.NAME.pattern}$")]
 
 ONE_OF_THEM = frozenset({"id", "phone", "name"})
 """What a subject has one of: of two, the other would be left out in silence."""
@@ -31,6 +39,12 @@ class MomentPlace:
 
     path: Path
     unit: TimeUnit | None = None
+
+
+def demand_scope(right: Right | None, names: Mapping[str, object], places: Mapping[str, object]) -> None:
+    """Raise ValueError, for pydantic, where a rule narrows something else than an opt-out, or says a kind twice."""
+    if (names or places) and (right is not Right.OPT_OUT or names.keys() & places.keys()):
+        raise ValueError("scope and scope_at belong to an opt_out, and name each kind once")
 
 
 def plain(value: object) -> object:

@@ -7,6 +7,7 @@ from dpsync.connector import RosterLine
 from dpsync.intake.reconciliation.compare import Difference, DifferenceKind
 from dpsync.intake.reconciliation.listed import Listed
 from dpsync.model import Right
+from dpsync.propagation.rules.scoped import shows_as_left
 
 RETURNED: Final = Difference(DifferenceKind.RETURNED, Right.ERASURE)
 IN_USE: Final = Difference(DifferenceKind.CONTACTABLE, Right.RESTRICTION)
@@ -23,6 +24,8 @@ class Carried:
     `erased`, `opted_out`, `restricted`: that is done here, and stands. `mail_stopped`: an opt-out, or an erasure that
     is on its way, is known, here or not. `ours`: that the record says "opted out" is our own doing; `may_be_ours`: they
     were restricted, which unsubscribes them at some vendors, and nobody subscribes them again when it is lifted.
+    `leaves`: the parts here, as the connector has them, that they are opted out of by an opt-out from a part, on its
+    way or done; `left`: those of which it is done.
     """
 
     erased: bool = False
@@ -31,6 +34,8 @@ class Carried:
     mail_stopped: bool = False
     ours: bool = False
     may_be_ours: bool = False
+    leaves: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
 
     def __or__(self, other: "Carried") -> "Carried":
         """What holds for either: of several people with one address any may be meant."""
@@ -41,6 +46,8 @@ class Carried:
             self.mail_stopped or other.mail_stopped,
             self.ours or other.ours,
             self.may_be_ours or other.may_be_ours,
+            self.leaves | other.leaves,
+            self.left | other.left,
         )
 
 
@@ -51,11 +58,17 @@ def differences(line: RosterLine, carried: Carried) -> list[Difference]:
     found = []
     if carried.restricted and line.used:
         found.append(IN_USE)
-    if carried.opted_out and line.mailed:
+    # A blocked channel leaves the others: only of whole places is it seen that somebody is mailed there again.
+    if line.mailed and (carried.opted_out or any(_is_place(part, line.place) for part in carried.left)):
         found.append(MAILED)
-    if line.opted_out and not carried.mail_stopped and not carried.ours:
+    known = carried.mail_stopped or any(shows_as_left(part, line.place) for part in carried.leaves)
+    if line.opted_out and not known and not carried.ours:
         found.append(LEFT)
     return found
+
+
+def _is_place(part: str, place: str) -> bool:
+    return not part.startswith("channel=") and shows_as_left(part, place)
 
 
 def as_listed(line: RosterLine) -> Listed:

@@ -192,7 +192,9 @@ class Sweep(ComparedList):
 
     def _compare_all(self, look: Look, page: Sequence[RosterLine], now: datetime) -> Generator[int, None, None]:
         there = self._there
-        read = partial(carried_of, keys=there.keys, processor=self._name, page=page, begun=now)
+        read = partial(
+            carried_of, keys=there.keys, processor=there.controller.processors[self._name], page=page, begun=now
+        )
         look.counted.listed += len(page)
         self._strangers.see(page)
         for line, carried in zip(page, there.read(read), strict=True):

@@ -21,7 +21,7 @@ from dpsync.propagation.queue import allowance
 from dpsync.propagation.queue.lanes import LaneRow, causes_of
 from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Update, record
-from dpsync.propagation.rules import brake
+from dpsync.propagation.rules import brake, scoped
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.rules.plan import Waiting, restriction_in_force
 from dpsync.store.beside import alone
@@ -106,6 +106,8 @@ def _must_wait(
         causes.add(Cause.RESTRICTION_IN_FORCE)
     if one.destroys and row["person"] in shared:
         causes.add(Cause.SHARED_ADDRESS)
+    if one.kind == "carry_out":
+        causes |= scoped.causes(one.request.scope, one.processor, Way(row["way"]))
     released = causes_of(row["released"])
     if row["way"] == Way.NOTICE or one.kind == "reminder":
         to, _ = instructions.recipient_of(connection, controller, one.processor, row, one.kind)

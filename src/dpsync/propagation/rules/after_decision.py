@@ -28,7 +28,9 @@ def after_decision(at: Position, decision: Decision) -> Step:
         case DecisionKind.RETRY:
             return _retried(at)
         case DecisionKind.SETTLE:
-            if at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED, State.HELD}:
+            # Of an opt-out from a part, a person may find that it does not concern this processor.
+            waits = at.state is State.HELD and Cause.SCOPE_UNMAPPED not in at.causes
+            if waits or at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED}:
                 raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
             return go(at, State.SETTLED, EntryKind.SETTLED)
         case DecisionKind.EXEMPT:

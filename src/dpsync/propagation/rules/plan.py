@@ -8,7 +8,7 @@ from typing import assert_never
 
 from dpsync.connector import Means, Processor
 from dpsync.model import Cause, Mode, Request, Right, State, Way
-from dpsync.propagation.rules import brake
+from dpsync.propagation.rules import brake, scoped
 from dpsync.propagation.rules.persons import may_be_same
 
 DOUBTED_COOLS = timedelta(hours=24)
@@ -68,9 +68,9 @@ def initial_state(
     way = Way.NOTICE if processor.means(request.right) is Means.NOTICE else Way.API
     counts = brake.counts(request)
     exemption = processor.exempt.get(request.right)
-    if exemption and exemption.until >= today:
+    if (exemption and exemption.until >= today) or scoped.is_no_concern(request.scope, processor):
         return InitialState(processor, State.EXEMPT, frozenset(), way, counts=False)
-    causes = frozenset(_causes(request, way, around, safety))
+    causes = frozenset(_causes(request, way, around, safety)) | scoped.causes(request.scope, processor, way)
     if counts and not causes and brake.must_hold(around.counted, safety.irreversible_per_day):
         causes = frozenset({Cause.BRAKE})
     return InitialState(processor, State.HELD if causes else State.PENDING, causes, way, counts)

@@ -1,0 +1,234 @@
+"""Somebody leaves a part of all marketing: that part is left, nothing else is, and what is not known is asked."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from hashlib import md5
+from pathlib import Path
+
+import requests
+
+from dpsync.cli.standing import standing_of
+from dpsync.connector import ObservesOptOuts, OptOutHint
+from dpsync.intake import identity
+from dpsync.intake.held_merges import Merging
+from dpsync.intake.merged_opt_outs import tell_again
+from dpsync.intake.observed import Observed
+from dpsync.intake.payload import parse_request
+from dpsync.intake.planning import plan_of
+from dpsync.intake.remedies import Remedy, carry_out, remedies_at
+from dpsync.intake.sweeping.sweep import sweep_of
+from dpsync.model import Right, State
+from dpsync.person_letters.compose import Asks
+from dpsync.person_letters.service import letter_to
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.points import QuestionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.reports.plan_text import plan_text
+from dpsync.reports.text import dossier_text
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+from tests.journeys.installation import FORMS, KEY, MAILINGS, NEWSLETTER, Installation, installed, sqlite_url
+from tests.journeys.test_extension import dossier_of
+
+ADA, BEN = "ada@example.org", "ben@example.org"
+EVENTS = {"topic": "events"}
+DANA = Person("Dana Officer", "dana", "asked by telephone")
+FIRST, SECOND = "cff35ad3b4", "6eaf096140"
+MAPPED = f'scopes = {{{{ "topic=events" = ["audience={SECOND}"] }}}}\n'
+
+
+@contextmanager
+def opened(folder: Path, database_url: str) -> Iterator[Installation]:
+    """Ada is in two audiences and in a list; of the audiences alone the settings say what the topic is."""
+    with installed(folder, database_url, processors=NEWSLETTER + MAPPED + FORMS + MAILINGS) as there:
+        assert there.sandbox.audiences()[:2] == [FIRST, SECOND]
+        for audience in (FIRST, SECOND):
+            there.sandbox.add(ADA, list_id=audience)
+        there.sandbox.campaign_monitor.add(ADA, client="Trust", title="News")
+        yield there
+
+
+def statuses(there: Installation) -> dict[str, str]:
+    held: dict[str, str] = dict(there.sandbox.holds(ADA))
+    return held
+
+
+def becomes(there: Installation, audience: str, status: str) -> None:
+    member = md5(ADA.encode(), usedforsecurity=False).hexdigest()
+    url = f"{there.sandbox.addresses.mailchimp_url}/lists/{audience}/members/{member}"
+    requests.patch(url, json={"status": status}, auth=("x", KEY), timeout=60).raise_for_status()
+
+
+def sweep(there: Installation) -> dict[str, int]:
+    return dict(sweep_of(there.service, "newsletter").run(there.clock.now()).new)
+
+
+def hint(there: Installation, audience: str) -> int:
+    """What the vendor's webhook brings: how many requests were made of it."""
+    connector = there.service.controller.processors["newsletter"].connector
+    assert isinstance(connector, ObservesOptOuts)
+    return Observed(there.service).note("newsletter", connector, [OptOutHint(ADA, audience)], there.clock.now())
+
+
+def test_only_the_part_that_was_left_is_left(tmp_path: Path, database_url: str) -> None:
+    with opened(tmp_path, database_url) as there:
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        assert statuses(there) == {FIRST: "subscribed", SECOND: "unsubscribed"}
+        held = [row for row in there.rows(t.propagation) if row.processor == "mailings"]
+        assert [(row.state, row.causes) for row in held] == [(State.HELD.value, "scope_unmapped")], "nobody guesses"
+        assert there.state(part) is State.VERIFIED
+        received = [json.loads(row.body) for row in there.rows(t.entry) if b'"event":"received"' in row.body]
+        assert [one["name"] for one in received] == ["topic=events"]
+
+        there.clock.advance(timedelta(hours=2))
+        assert hint(there, SECOND) == 0, "that is our own doing"
+        assert sweep(there) == {}, "who left a part is subscribed elsewhere, and that is no finding"
+        decided = there.service.write(
+            lambda unit: decide(
+                unit,
+                there.service.controller,
+                part.id,
+                DecisionKind.SETTLE,
+                DANA,
+                there.clock.now(),
+                processors=["mailings"],
+            )
+        )
+        assert [one.state for one in decided] == [State.SETTLED], "it does not concern that one"
+
+        everything = there.ask(Right.OPT_OUT, ADA)
+        there.drive()
+        assert set(statuses(there).values()) == {"unsubscribed"}
+        assert (there.state(everything), there.state(everything, "mailings")) == (State.VERIFIED, State.VERIFIED)
+        later = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        assert set(statuses(there).values()) == {"unsubscribed"}, "a part that is asked for later narrows nothing"
+        assert there.state(later) is State.VERIFIED
+        there.sound()
+
+
+def test_where_nobody_said_what_a_part_is_a_person_may_say_everything(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER) as there:
+        for audience in (FIRST, SECOND):
+            there.sandbox.add(ADA, list_id=audience)
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        assert (there.state(part), set(statuses(there).values())) == (State.HELD, {"subscribed"})
+        there.service.write(
+            lambda unit: decide(unit, there.service.controller, part.id, DecisionKind.RELEASE, DANA, there.clock.now())
+        )
+        there.drive()
+        assert (there.state(part), set(statuses(there).values())) == (State.VERIFIED, {"unsubscribed"})
+        assert hint(there, FIRST) == 0
+        there.clock.advance(timedelta(hours=2))
+        assert sweep(there) == {}
+        there.sound()
+
+
+def test_by_link_it_is_said_of_each_processor_by_itself(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + MAILINGS) as there:
+        there.sandbox.add(ADA)
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        one = standing_of(there.service, part.id)
+        for line in one.lines:
+            offered = remedies_at(line, QuestionKind.HELD, withdrawn=False, independent=False)
+            assert offered == (Remedy.EVERYTHING, Remedy.NO_CONCERN)
+            assert remedies_at(line, QuestionKind.HELD, withdrawn=True, independent=False) == ()
+        for name, remedy in (("newsletter", Remedy.EVERYTHING), ("mailings", Remedy.NO_CONCERN)):
+            there.service.write(
+                partial(
+                    carry_out,
+                    there=there.service,
+                    request_id=part.id,
+                    name=name,
+                    remedy=remedy,
+                    person=DANA,
+                    now=there.clock.now(),
+                )
+            )
+        there.drive()
+        assert there.states(part) == {"newsletter": State.VERIFIED, "mailings": State.SETTLED}
+        letter = letter_to(there.service, part.id, None, "Ada L", Asks(), there.clock.now())
+        assert "You asked for this only: topic events." in letter.text
+        assert "an opt-out (only topic events)" in dossier_text(dossier_of(there, part.id))
+
+
+def test_a_part_that_is_mailed_again_is_found_and_a_wish_for_all_is_heard(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        there.clock.advance(timedelta(days=2))
+        becomes(there, SECOND, "subscribed")
+        becomes(there, FIRST, "unsubscribed")
+        assert sweep(there) == {"contactable": 1, "missed": 1}
+        assert [row.scope for row in there.rows(t.request)] == ["topic=events", ""], "who left elsewhere left it all"
+
+
+def test_a_part_is_nothing_where_the_settings_say_so(tmp_path: Path) -> None:
+    nothing = NEWSLETTER + 'scopes = {{ "topic=events" = ["nothing"] }}\n'
+    with installed(tmp_path, sqlite_url(tmp_path), processors=nothing) as there:
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        assert there.state(part) is State.EXEMPT
+        entries = [json.loads(row.body) for row in there.rows(t.entry)]
+        assert [one["cause"] for one in entries if one["event"] == "exempted"] == ["out_of_scope"]
+        assert there.state(there.ask(Right.OPT_OUT, ADA)) is State.PENDING, (
+            "an opt-out from everything is no such thing"
+        )
+        there.sound()
+
+
+def test_a_plan_says_what_a_part_is_at_each_processor(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        now = there.clock.now()
+        data = {"right": "opt_out", "subject": {"id": "crm-1", "email": ADA}, "scope": EVENTS}
+        asked = parse_request(data, source="plan", event_id="plan", now=now)
+        said = plan_text(plan_of(there.service, asked, now))
+        assert "Plan: opt-out (only topic events)" in said
+        assert (
+            f"The person leaves audience={SECOND}, which is what topic events is here. Nothing else is touched." in said
+        )
+        assert (
+            "Nothing yet: nobody said what topic events is here. A person decides: everything here, or nothing." in said
+        )
+        assert "It is told in words to stop topic events, and nothing else." in said
+        assert [row.scope for row in there.rows(t.request)] == []
+
+
+def test_a_mapping_that_is_gone_widens_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.restart((f'scopes = {{ "topic=events" = ["audience={SECOND}"] }}', ""))
+        there.drive()
+        assert (there.state(part), set(statuses(there).values())) == (State.HELD, {"subscribed"})
+
+
+def test_a_merge_repeats_what_the_loser_left(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        there.ask(Right.OPT_OUT, ADA, id="crm:loser", scope=EVENTS)
+        there.drive()
+        there.sandbox.add(BEN, list_id=SECOND)
+        there.sandbox.add(BEN, list_id=FIRST)
+        now, controller = there.clock.now(), there.service.controller
+        loser, winner = (
+            parse_request(
+                {"right": "opt_out", "subject": {"id": id_, "email": email}}, source="crm", event_id="evt-m", now=now
+            )
+            for id_, email in (("crm:loser", ADA), ("crm:winner", BEN))
+        )
+
+        def joined(unit: Unit) -> None:
+            assert identity.join(unit, controller, [loser], winner, now)
+            tell_again(unit, controller, Merging("crm", "evt-m", (loser,), winner, b""), "mac", now)
+
+        there.service.write(joined)
+        there.drive()
+        assert [row.scope for row in there.rows(t.request)] == ["topic=events", "topic=events"]
+        assert dict(there.sandbox.holds(BEN)) == {
+            FIRST: "subscribed",
+            SECOND: "unsubscribed",
+        }
