@@ -28,7 +28,7 @@ def watch(there: Installation, now: datetime) -> None:
         there.tell(
             cause=cause,
             role="operator",
-            subject="The certificate for OpenDSR needs you",
+            subject="The certificate for OpenDSR needs a person",
             body="Answers and news that it does not cover count for nobody. dpsync reads both files again as soon as "
             "they change, so nothing need be restarted. `dpsync check` shows how it stands.",
             now=now,
