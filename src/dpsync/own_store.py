@@ -20,6 +20,7 @@ from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.meta import moment
 from dpsync.store.schema import demand_current_schema
+from dpsync.store.trouble import RESTORE
 
 NOT_BEGUN = "no ledger has begun in the database"
 
@@ -92,7 +93,7 @@ def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> No
     if wrong:
         raise StoreProblem(
             f"the database's table `meta` {' and '.join(wrong)}: somebody wrote there by hand, or the database is "
-            "damaged. Keep a copy, and restore the newest back-up of the database"
+            f"damaged. Keep a copy; then {RESTORE}"
         )
 
 

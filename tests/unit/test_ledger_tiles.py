@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, delete, func, insert
 
 from dpsync.errors import LedgerTampered, ProofDamaged, ProofDiskFull
 from dpsync.ledger import merkle, note, stored
-from dpsync.ledger.tiles import Tile, Tiles, tiles_of
+from dpsync.ledger.tiles import LARGEST, Tile, Tiles, tiles_of
 from dpsync.store import tables as t
 from tests.tlogclient import LogLies, TlogClient, served
 
@@ -134,6 +134,7 @@ def test_a_tile_tells_how_many_entries_there_are_at_the_least() -> None:
     assert Tile(0, 1, 88).entries == 344
     assert Tile(1, 1, 17).entries == 273 * 256
     assert Tile(2, 0, 1).entries == 65_536
+    assert LARGEST == 8_192
 
 
 def test_a_tile_of_the_ledger_has_the_hashes_of_its_level_one_after_the_other(connection: Connection) -> None:
@@ -277,7 +278,7 @@ def test_a_full_disk_passes(connection: Connection, tiles: Tiles, monkeypatch: p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ProofDiskFull, match=r"^no tile can be written: "):
+    with pytest.raises(ProofDiskFull, match=f"^no tile can be written: the disk of {tiles.folder.parent} is full"):
         tiles.write(lambda work: work(connection), 600)
 
 

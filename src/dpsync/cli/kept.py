@@ -8,15 +8,13 @@ from dpsync.installation import Installation
 from dpsync.paths import TroubleKind
 from dpsync.soundness import Soundness
 from dpsync.store import integrity
-from dpsync.store.trouble import file_trouble
+from dpsync.store.trouble import RESTORE, file_trouble
 
 
 def troubles(there: Installation, found: Soundness) -> Iterator[CheckLine]:
     """All that is wrong there, besides a ledger that is not what was signed."""
     if unsound := there.read(integrity.problem):
-        yield CheckLine(
-            "database", CheckResult.PROBLEM, f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True
-        )
+        yield CheckLine("database", CheckResult.PROBLEM, f"damaged: {unsound}. {RESTORE}", "DP-203", fatal=True)
     if there.custody.unrecovered:
         yield CheckLine("database", CheckResult.PROBLEM, there.custody.unrecovered, "DP-606", fatal=True)
     for problem in found.keys:

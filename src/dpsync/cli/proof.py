@@ -120,7 +120,7 @@ _SAID = {
     "lost": ("DP-605", "accepted requests are missing from the database"),
     "outside": ("DP-604", "a file that keeps the proof outside the database is damaged or missing"),
     "keys": ("DP-202", "keys are missing or are the wrong ones, or a request does not open with its key"),
-    "database": ("DP-203", "the database file is damaged: restore it from the newest back-up"),
+    "database": ("DP-203", "the database file is damaged"),
 }
 
 
@@ -145,6 +145,7 @@ def _looked(
 
     from dpsync.soundness import judge, opening
     from dpsync.store import integrity
+    from dpsync.store.trouble import RESTORE
 
     unsound = there.read(lambda connection: integrity.problem(connection, thorough=True))
     try:
@@ -153,7 +154,7 @@ def _looked(
     except (DBAPIError, DpsyncError):
         if not unsound:
             raise
-        raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
+        raise StoreProblem(f"the database file is damaged: {unsound}. {RESTORE}") from None
     shut = {one.partition(" cannot ")[0]: one for one in opened.unopened}
     differences = [_with_its_effect(one, shut) for one in sound.differences]
     wrong = {

@@ -36,6 +36,7 @@ from dpsync.ledger.tiles import Tiles
 from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
 from dpsync.store import integrity
+from dpsync.store.trouble import RESTORE
 from dpsync.store.writer import Unit
 
 RESTORED = "restored"
@@ -180,7 +181,7 @@ class Custody:
             return Differences(contradicted, outside, ())
         if unsound := integrity.problem(connection, thorough=True):
             # A damaged index finds no row that stands in its table: that says nothing of what was lost.
-            raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
+            raise StoreProblem(f"the database file is damaged: {unsound}. {RESTORE}")
         damaged = bool(lying.told.damaged)
         lost = journal_comparison.sentence_of(seen.lost, seen.short, self.journal.path, damaged=damaged)
         return Differences(contradicted, outside, (lost,))

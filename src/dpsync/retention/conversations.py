@@ -22,6 +22,7 @@ from dpsync.propagation.decisions import Person
 from dpsync.retention import clock
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
+from dpsync.store.trouble import RESTORE
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
 
@@ -94,7 +95,7 @@ def begin_rule(unit: Unit, controller: Controller, name: str, now: datetime) -> 
     if missing and _kept_before(unit.connection, name):
         raise StoreProblem(
             f"the database's table `meta` lacks {', '.join(missing)}: somebody wrote there by hand, or the database "
-            "is damaged. Keep a copy, and restore the newest back-up of the database"
+            f"is damaged. Keep a copy; then {RESTORE}"
         )
     for key in missing:
         insert_or_ignore(unit.connection, t.meta, {"key": key, "value": wanted[key]})

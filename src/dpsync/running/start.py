@@ -26,6 +26,7 @@ from dpsync.soundness import key_problems, verify_ledger
 from dpsync.store import integrity, meta
 from dpsync.store import tables as t
 from dpsync.store.schema import Migration, migrate, schema_version
+from dpsync.store.trouble import RESTORE
 from dpsync.store.writer import Unit
 
 
@@ -46,7 +47,7 @@ def initialise(there: Installation, *, backed_up: bool = False) -> tuple[bool, M
         _make_findable(there)
         return False, migrated
     if there.read(there.log.size):
-        raise StoreProblem("the database holds a ledger, and its table `meta` is empty: restore the newest back-up")
+        raise StoreProblem(f"the database holds a ledger, and its table `meta` is empty: {RESTORE}")
 
     def work(unit: Unit) -> None:
         facts = {"origin": there.origin, "keys": there.keys.fingerprint()}
@@ -122,7 +123,7 @@ def start(there: Installation) -> Verification:
 def _demand_sound(there: Installation) -> Verification:
     _ = there.controller  # every fault of every section, before anything is written
     if unsound := there.read(integrity.problem):
-        raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
+        raise StoreProblem(f"the database file is damaged: {unsound}. {RESTORE}")
     if problems := key_problems(there):
         raise KeyProblem(first_few(problems))
     there.custody.demand_recovered()

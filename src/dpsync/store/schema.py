@@ -20,7 +20,7 @@ from dpsync.errors import Locked, StoreEmpty, StoreProblem
 from dpsync.store import copying
 from dpsync.store.columns import EPOCH
 from dpsync.store.database import database_now, reading, schema_of, worker_lock, writing
-from dpsync.store.trouble import trouble
+from dpsync.store.trouble import RESTORE, trouble
 
 SCHEMA = "0014"
 """The newest migration: what this program works with."""
@@ -62,7 +62,7 @@ def _version(connection: Connection) -> str | None:
     if found is None and there.has_table("entry"):
         raise StoreProblem(
             "the database has a ledger, and nothing that says of which version (`alembic_version`): somebody wrote "
-            "there by hand, or the database is damaged. Keep a copy, and restore the newest back-up of the database"
+            f"there by hand, or the database is damaged. Keep a copy; then {RESTORE}"
         )
     return found
 

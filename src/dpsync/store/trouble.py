@@ -17,7 +17,10 @@ from dpsync import paths
 from dpsync.errors import DpsyncError, Locked, StoreAway, StoreProblem
 from dpsync.paths import TroubleKind, Unusable
 
-DAMAGED = "the database is damaged, or no database; restore it from the newest backup"
+RESTORE = "`dpsync restore DIR` puts the newest back-up in its place"
+"""The way out wherever the database itself is damaged."""
+
+DAMAGED = f"the database is damaged, or is none: {RESTORE}"
 LOCKED = "another process holds the database; try again in a moment"
 FULL = "the disk that holds the database is full: make room, and it goes on by itself"
 POOLER = (
