@@ -50,7 +50,8 @@ def _told_problem(given: Given) -> str:
     if given.told and (problem := letter_problem(given.told.text)):
         return problem
     if given.whole in WITH_A_DAY and given.told is None:
-        return "Please give the day on which the person was told."
+        did = "consented anew" if given.whole is Whole.WELCOME else "was told"
+        return f"Please give the day on which the person {did}."
     if given.whole is Whole.TOLD and given.told and not (given.told.letter and given.told.channel):
         return "Please say which letter it was, and how it went."
     if given.whole is Whole.ACKNOWLEDGE and given.told and not given.told.channel:

@@ -16,11 +16,12 @@ from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import DpsyncError, NotFound
 from dpsync.installation import Installation
-from dpsync.intake import mailed_codes, remedies, tickets
+from dpsync.intake import mailed_codes, remedies, returning, tickets
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.matter import Matter, done_of, matter_of, sentence
 from dpsync.intake.planning import looks_of
 from dpsync.intake.remedies import Remedy
+from dpsync.intake.returning import RETURNING
 from dpsync.intake.whole import ToldBefore, Whole, carry_out
 from dpsync.lookup import unknown
 from dpsync.model import Request, Role
@@ -194,8 +195,11 @@ class DecisionLinks:
     def _decided(self, unit: Unit, row: Row[Any], whole: Whole, given: Given, now: datetime) -> Looked:
         there, role = self._there, Role(row.role)
         person, told = by_link(role, given.name, given.reason), given.told
-        event = f"link-{row.id}"
-        done, said = carry_out(unit, there, row.request_id, whole, role, person, told, now, event=event)
+        if whole in RETURNING:
+            done, said = list[Decided](), returning.decide(unit, there, row, whole, person, told, now)
+        else:
+            event = f"link-{row.id}"
+            done, said = carry_out(unit, there, row.request_id, whole, role, person, told, now, event=event)
         questions.close(unit.connection, row, OUTCOMES.get(whole, _in_part(row)), now)
         return Looked(CodeCheck.RIGHT, done=done_of(there, done), said=said, later=_later(unit, there, row, now))
 
@@ -261,8 +265,8 @@ def _later(unit: Unit, there: Installation, row: Row[Any], now: datetime) -> str
 
 def _in_part(row: Row[Any]) -> Outcome:
     """How a question ends where something that it asked about is still to be decided."""
-    asked_for = subject_of(points_of(row)) is QuestionKind.ASKED_FOR
-    return Outcome.DECIDED if asked_for else Outcome.IN_PART
+    whole = subject_of(points_of(row)) in {QuestionKind.ASKED_FOR, QuestionKind.BACK}
+    return Outcome.DECIDED if whole else Outcome.IN_PART
 
 
 def _standing(row: Row[Any]) -> Standing:

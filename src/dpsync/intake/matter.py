@@ -75,6 +75,11 @@ class Matter:
     who: tuple[tuple[str, str], ...] | None = field(repr=False)
 
     @property
+    def back(self) -> bool:
+        """Whether somebody is there again, of whom it is asked."""
+        return Whole.WELCOME in self.wholes
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Where it cannot be stopped any more."""
         return tuple(place.title for place in self.places if place.told)
@@ -135,7 +140,8 @@ class _View:
     def remedies(self, line: PropagationLine) -> tuple[Remedy, ...]:
         """What this question may decide about one processor."""
         about = {QuestionKind.HELD: frozenset({State.HELD}), QuestionKind.STUCK: STUCK}.get(self.subject)
-        if self.role is Role.DEPUTY or (about is not None and line.state not in about):
+        mine = self.subject is not QuestionKind.BACK and self.role is not Role.DEPUTY
+        if not mine or (about is not None and line.state not in about):
             return ()
         processor = self.there.controller.processors.get(line.processor)
         independent = processor is not None and processor.is_controller

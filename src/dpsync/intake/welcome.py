@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from dpsync.errors import DecisionRefused, KeyProblem, NotFound, UsageError
 from dpsync.ledger import entry
@@ -34,6 +34,7 @@ ENDED: Final = (Right.OPT_OUT.value, Right.ERASURE.value)
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
 _STOPPED: Final = (State.WITHDRAWN.value, State.SUPERSEDED.value)
 _A, _R, _P, _S = t.alias.c, t.request.c, t.propagation.c, t.shelf.c
+_OWN = t.alias.alias()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,35 @@ def welcome(
     by.demand(reason=False)
     if consent.at > now:
         raise UsageError("--on is still to come")
-    asked = _asked_by(unit.connection, controller.keys, address, request_id)
+    named = _A.pseudonym.in_(controller.keys.pseudonyms("address", address))
+    asked = _asked_by(unit.connection, named, request_id)
     if not asked:
         raise NotFound("nobody with this address opted out, or was erased")
+    return _write(unit, controller, asked, consent, by, now)
+
+
+def welcome_back(
+    unit: Unit, controller: Controller, request_id: str, consent: NewConsent, by: Person, now: datetime
+) -> Sequence[str]:
+    """The same of whoever a request is about, also where nobody knows any more who that was.
+
+    Raises `DecisionRefused`, also for a day to come, or where the request was withdrawn.
+    """
+    by.demand(reason=True)
+    if consent.at > now:
+        raise DecisionRefused("that day is still to come")
+    own = select(_R.person).where(_R.id == request_id).scalar_subquery()
+    names = _A.pseudonym.in_(select(_OWN.c.pseudonym).where(_OWN.c.person == own))
+    try:
+        asked = _asked_by(unit.connection, names, request_id)
+    except NotFound as nothing:
+        raise DecisionRefused(nothing.message) from None
+    return _write(unit, controller, asked, consent, by, now)
+
+
+def _write(
+    unit: Unit, controller: Controller, asked: Sequence[Any], consent: NewConsent, by: Person, now: datetime
+) -> Sequence[str]:
     if later := [row.id for row in asked if row.received_at >= consent.at]:
         raise DecisionRefused(
             f"{later[-1]} was asked later, or on that day: it counts. Give the time of the consent, too"
@@ -101,23 +128,23 @@ def is_ended(right: str, received_at: datetime, welcome_since: datetime | None) 
     return welcome_since is not None and right in ENDED and received_at < welcome_since
 
 
-def _asked_by(connection: Connection, keys: Keys, address: str, request_id: str) -> Sequence[Any]:
-    """All that stands and that a new consent would end, of the one person who is meant.
+def _asked_by(connection: Connection, named: ColumnElement[bool], request_id: str) -> Sequence[Any]:
+    """All that stands and that a new consent would end, of the one person who is meant. `named`: of all aliases theirs.
 
     Of whom only the address is known, as of an opt-out at a processor, may be anybody who uses it: it is this person
     where no other is known by it.
     """
-    bear = select(_A.person).where(_A.pseudonym.in_(keys.pseudonyms("address", address))).distinct()
+    bear = select(_A.person).where(named).distinct()
     stands = select(_P.request_id).where(_P.state.not_in(_STOPPED))
     asked = select(_R.id, _R.person, _R.received_at, _R.closed_at).where(
         _R.person.in_(bear), _R.right.in_(ENDED), _R.scope == ""
     )
     rows = connection.execute(asked.where(_R.id.in_(stands)).order_by(_R.ordinal)).all()
-    named = {row.person for row in rows if not row.person.startswith(NAMELESS)}
+    known = {row.person for row in rows if not row.person.startswith(NAMELESS)}
     meant = {row.person for row in rows if row.id == request_id}
     if request_id and not meant:
         raise NotFound(f"{request_id} is no opt-out or erasure of somebody with this address")
-    if len(named) < 2:
+    if len(known) < 2:
         return rows
     if not meant:
         raise DecisionRefused("several people share this address: say which with --request, see `dpsync find`")

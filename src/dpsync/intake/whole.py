@@ -16,7 +16,7 @@ from dpsync.installation import Installation
 from dpsync.intake.answers import Received
 from dpsync.intake.made_requests import receive_made
 from dpsync.intake.typed import digest_of
-from dpsync.model import Cause, Request, Right, Role, State
+from dpsync.model import Cause, Request, Right, Role, State, Subject
 from dpsync.propagation import questions, telling
 from dpsync.propagation.commitments import asked_by
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any
@@ -39,6 +39,9 @@ class Whole(StrEnum):
     TOLD = "told"
     ACKNOWLEDGE = "acknowledge"
     NOBODY_ASKED = "nobody_asked"
+    WELCOME = "welcome"
+    ONCE_MORE = "once_more"
+    STAYS = "stays"
 
 
 WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
@@ -50,15 +53,18 @@ WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
         Whole.TOLD: "The person had a letter from us. Record which, when and how",
         Whole.ACKNOWLEDGE: "The person was told that we have their complaint and look into it. Record when and how",
         Whole.NOBODY_ASKED: "Nobody asked for it, or the person took it back: no letter is due",
+        Whole.WELCOME: "The person came back by their own wish. Record the new consent",
+        Whole.ONCE_MORE: "They did not come back by their own wish: have it done once more, at every processor",
+        Whole.STAYS: "It is somebody else, or the record may stay as it is: nobody is asked again until it changes",
     }
 )
-WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD, Whole.ACKNOWLEDGE})
-"""These need the day on which the person was told."""
+WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD, Whole.ACKNOWLEDGE, Whole.WELCOME})
+"""These need the day on which the person was told, or on which they consented anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToldBefore:
-    """That the person was told: on which day, and how. The extension's reason is that of the decision.
+    """That the person was told, or consented: on which day, and how. An extension's reason is that of the decision.
 
     `letter`, `channel`: which letter it was and by which way it went, where a letter is recorded. `text`: what was
     sent, of which the digest is kept; "" where nobody typed it.
@@ -88,6 +94,8 @@ def wholes_of(
     """
     if role is Role.OPERATOR or subject is QuestionKind.TECHNICAL:
         return ()
+    if subject is QuestionKind.BACK:
+        return (Whole.WELCOME, Whole.ONCE_MORE, Whole.STAYS)
     found = {Whole.RELEASE, Whole.WITHDRAW} if released else set[Whole]()
     if any(line.state in {State.HELD, State.PENDING} for line in asked.lines) and subject is QuestionKind.ASKED_FOR:
         found.add(Whole.WITHDRAW)
@@ -182,7 +190,16 @@ def _lifted(
     """A request that ends the restriction for the same subject, made by the rules of `dpsync submit`."""
     if told.on > there.controller.legal_clock.day_of(now):
         raise DecisionRefused("Tell the person first: that day is in the future.")
-    subject = _asked(unit, there, request_id).subject
+    data = {
+        "right": Right.RESTRICTION.value,
+        "subject": named_in(_asked(unit, there, request_id).subject),
+        "lifted": {"told_on": told.on.isoformat(), "how": told.how},
+    }
+    return receive_made(unit, there, data, event, person.by, now)
+
+
+def named_in(subject: Subject) -> dict[str, object]:
+    """A subject as the canonical body has it."""
     named = {
         "id": subject.id,
         "email": subject.email,
@@ -191,12 +208,7 @@ def _lifted(
         "name": subject.name,
         "references": {name: list(ids) for name, ids in subject.references.items()},
     }
-    data = {
-        "right": Right.RESTRICTION.value,
-        "subject": {name: value for name, value in named.items() if value},
-        "lifted": {"told_on": told.on.isoformat(), "how": told.how},
-    }
-    return receive_made(unit, there, data, event, person.by, now)
+    return {name: value for name, value in named.items() if value}
 
 
 def _asked(unit: Unit, there: Installation, request_id: str) -> Request:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
@@ -107,13 +107,15 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     points = points_of(row)
     text, subject = question_text(controller, points, withdrawn=of.withdrawn), subject_of(points)
     by, law = _days(of, controller.zone, row.expires_at - LINK_VALID)
+    undated = subject in {QuestionKind.ASKED_FOR, QuestionKind.BACK}
     paragraphs = [
         f"{controller.name} was asked to {of.what}. {text.stands}",
         *([" ".join(of.older)] if of.older else []),
-        f"Why {'we write' if subject is QuestionKind.ASKED_FOR else 'it waits for a decision'}: {text.why}",
-        f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' {by}'}: {text.choices}.",
-        f"If nobody decides, {text.otherwise}. {law}"
-        + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
+        f"Why {'we write' if undated else 'it waits for a decision'}: {text.why}",
+        f"Please decide{'' if undated else f' {by}'}: {text.choices}.",
+        f"If nobody decides, {text.otherwise}."
+        + ("" if subject is QuestionKind.BACK else f" {law}")
+        + ("" if undated else " dpsync reminds you."),
         *of.plan,
         *([_IF_YES.format(of.consequence)] if subject is QuestionKind.HELD else []),
         _LINK.format(
@@ -126,12 +128,25 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         "Please do not forward this email. You can also decide by command, on the machine that dpsync runs on:",
         "\n".join(f"  {command}" for command in text.commands),
     ]
-    short = row.request_id[:8]
-    headline = {
-        QuestionKind.ASKED_FOR: f"Your link to decide about request {short}",
-        QuestionKind.TECHNICAL: f"Please look {by}: a request to {of.what} waits for you (request {short})",
-    }.get(subject, f"Please decide {by}: {of.what}? (request {short})")
+    headline = _headline(subject, by, of.what, row.request_id[:8])
     return _post(controller, mail, to, row, QUESTION, headline, paragraphs, now)
+
+
+_BACK = "did one person come back by their own wish"
+
+
+def _headline(subject: QuestionKind, by: str, what: str, short: str) -> str:
+    match subject:
+        case QuestionKind.ASKED_FOR:
+            return f"Your link to decide about request {short}"
+        case QuestionKind.TECHNICAL:
+            return f"Please look {by}: a request to {what} waits for you (request {short})"
+        case QuestionKind.BACK:
+            return f"Please decide: {_BACK}? (request {short})"
+        case QuestionKind.HELD | QuestionKind.STUCK:
+            return f"Please decide {by}: {what}? (request {short})"
+        case _:
+            assert_never(subject)
 
 
 _TOO_LATE = "now, for the legal date is over"
@@ -173,8 +188,10 @@ def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: Abo
     """Say how it ended: by this link, or in another way. Raises what `Mail.post` does."""
     short, elsewhere = row.request_id[:8], Outcome(row.outcome) is Outcome.ELSEWHERE
     decided = _DECIDED.get(Outcome(row.outcome), "")
+    back = subject_of(points_of(row)) is QuestionKind.BACK
+    asked = _BACK if back else of.what
     paragraphs = [
-        f"We asked you whether to {of.what} (request {short}). "
+        f"We asked you{': ' if back else ' whether to '}{asked}{'?' if back else ''} (request {short}). "
         + (
             "This is already decided, in another way than by your link. There is nothing left for you to do, and the "
             "link decides nothing any more."
@@ -186,7 +203,7 @@ def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: Abo
         f"What was decided, and where the request stands (`dpsync dossier {row.request_id}`):\n  {of.dossier}",
         *([f"Its receipt, the proof for your file:\n  {of.receipt}"] if of.receipt else []),
     ]
-    subject = f"{'Already decided' if elsewhere else 'Your decision is recorded'}: {of.what}? (request {short})"
+    subject = f"{'Already decided' if elsewhere else 'Your decision is recorded'}: {asked}? (request {short})"
     return _post(controller, mail, to, row, ENDED, subject, paragraphs, now)
 
 

@@ -50,6 +50,8 @@ def question_text(controller: Controller, points: Collection[Point], *, withdraw
             return _asked_for(first)
         case QuestionKind.TECHNICAL:
             return _credential(first, places) if first.why == CREDENTIAL else _contact(first, places)
+        case QuestionKind.BACK:
+            return _back(first, places)
         case _:
             assert_never(subject)
 
@@ -116,6 +118,21 @@ def _credential(point: Point, places: str) -> QuestionText:
         "put a valid key in place, restart dpsync, and then say on the page that it goes on",
         f"nothing is sent to {places}",
         ("dpsync check", f"dpsync resume {point.processor}"),
+    )
+
+
+def _back(point: Point, places: str) -> QuestionText:
+    return QuestionText(
+        f"That was done at: {places}. A record of this person is there again.",
+        "A sweep has found it. An import, a form or a sync may have brought it there, or the person came back by their "
+        "own wish. Our email about the processor says how and when, as far as that is told.",
+        "record the new consent, if they came back by their own wish, or have it done once more, or say that the "
+        "record is somebody else's",
+        "nothing changes there",
+        (
+            f"dpsync welcome --email ADDRESS --on DATE --consent TEXT --request {point.request_id} --by NAME",
+            f"dpsync source leave {point.finding[:12]} {BY}",
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dpsync.alerts import day_of
 from dpsync.model import Cause, Mode, Role, State
-from dpsync.propagation import signed_links
+from dpsync.propagation import came_back, signed_links
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, stuck_point, subject_of
 from dpsync.store import tables as t
@@ -241,6 +241,7 @@ def close_what_is_decided(connection: Connection, now: datetime) -> None:
     """Close what was decided in another way since it was asked, and what is over its time."""
     running = connection.execute(select(question).where(Q.closed_at.is_(None))).all()
     left = waiting_now(connection, {row.request_id for row in running})
+    left |= came_back.still_open(connection, {point for row in running for point in points_of(row)})
     for row in running:
         points = points_of(row)
         if subject_of(points) is not QuestionKind.ASKED_FOR and not points & left:

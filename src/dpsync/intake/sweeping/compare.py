@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from dpsync.address import NotAnAddress, mailbox
 from dpsync.connector import RosterLine
 from dpsync.intake.reconciliation.compare import Difference, DifferenceKind
 from dpsync.intake.reconciliation.listed import Listed
@@ -69,6 +70,15 @@ def differences(line: RosterLine, carried: Carried) -> list[Difference]:
 
 def _is_place(part: str, place: str) -> bool:
     return not part.startswith("channel=") and shows_as_left(part, place)
+
+
+def is_unusable(address: str) -> bool:
+    """Whether no request can be about it."""
+    try:
+        mailbox(address)
+    except NotAnAddress:
+        return True
+    return False
 
 
 def as_listed(line: RosterLine) -> Listed:

@@ -16,7 +16,6 @@ from typing import ClassVar, Final
 from sqlalchemy import Connection, select
 
 from dpsync import telemetry
-from dpsync.address import NotAnAddress, mailbox
 from dpsync.connector import Connector, ObservesOptOuts, OptOutHint, Roster, RosterLine
 from dpsync.errors import CredentialsRejected, NotFound
 from dpsync.installation import Installation
@@ -27,9 +26,9 @@ from dpsync.intake.reconciliation.comparison import ComparedList, ListComparison
 from dpsync.intake.reconciliation.findings import SourceFinding
 from dpsync.intake.reconciliation.judging import Brake, Counted
 from dpsync.intake.reconciliation.people_list import ListUnknown
-from dpsync.intake.sweeping import resumption, telling
+from dpsync.intake.sweeping import asking, resumption, telling
 from dpsync.intake.sweeping.carried import carried_of
-from dpsync.intake.sweeping.compare import EVERY, LEFT, Carried, as_listed, differences
+from dpsync.intake.sweeping.compare import EVERY, LEFT, Carried, as_listed, differences, is_unusable
 from dpsync.intake.sweeping.resumption import SweepProgress
 from dpsync.intake.sweeping.strangers import Strangers
 from dpsync.known_connectors import connector_class
@@ -82,6 +81,7 @@ class Sweep(ComparedList):
         self._share, self._sleep, self._resume, self._keeps = share, sleep, resume, True
         self._lines: dict[str, RosterLine] = {}  # of the new findings alone, of which the brake allows so many
         self._hints: dict[str, OptOutHint] = {}
+        self._back: dict[str, tuple[SourceFinding, RosterLine]] = {}  # new or not, as many as are asked about
         self._strangers = Strangers(there)
 
     def _names(self) -> Collection[str]:
@@ -128,7 +128,7 @@ class Sweep(ComparedList):
 
     def _begin_anew(self, look: Look) -> None:
         telemetry.log("sweep").warning("the list moved meanwhile: begins anew", processor=self._name)
-        for part in (look.new, look.still, self._lines, self._hints):
+        for part in (look.new, look.still, self._lines, self._hints, self._back):
             part.clear()
         look.counted = Counted()
 
@@ -226,6 +226,8 @@ class Sweep(ComparedList):
             self._remember(look, one, line, hint=one.kind is DifferenceKind.MISSED and not carried.may_be_ours)
 
     def _remember(self, look: Look, one: SourceFinding, line: RosterLine, *, hint: bool) -> None:
+        if asking.is_asked(one) and len(self._back) < asking.MOST:
+            self._back[one.key] = one, line
         if one.key in look.new:
             self._lines[one.key] = line
             if hint:
@@ -245,7 +247,7 @@ class Sweep(ComparedList):
             return ""
         with _answering():
             made = Observed(self._there).take_up(self._name, self._connector, hint, now)
-        return made or ("" if _is_unusable(hint.address) else None)
+        return made or ("" if is_unusable(hint.address) else None)
 
     def _keep(self, unit: Unit, kept: Sequence[tuple[SourceFinding, str]], now: datetime) -> None:
         controller = self._there.controller
@@ -256,6 +258,10 @@ class Sweep(ComparedList):
             unit.append(None, entry.encode(EntryKind.DECIDED, now, **said))
         asked = [(one, self._lines[one.key]) for one, request_id in kept if not request_id]
         telling.tell(unit.connection, controller, self._name, asked, now)
+
+    def _remember_seen(self, look: Look, now: datetime) -> None:
+        back = [one for key, one in self._back.items() if key in look.new or key in look.still]
+        self._there.write(lambda unit: asking.ask(unit.connection, self._there.controller, self._name, back, now))
 
     def _likely_cause(self) -> str:
         return telling.likely_cause(list(self._lines.values()), self._there.zone)
@@ -270,14 +276,6 @@ def _answering() -> Iterator[None]:
         yield
     except (Ended, CredentialsRejected):
         raise ListUnknown("it did not answer when an opt-out was read again") from None
-
-
-def _is_unusable(address: str) -> bool:
-    try:
-        mailbox(address)
-    except NotAnAddress:
-        return True
-    return False
 
 
 def sweep_of(
