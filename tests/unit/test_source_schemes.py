@@ -80,6 +80,16 @@ def test_the_vector_of_githubs_documentation_verifies() -> None:
         found.verify(sent({"x-hub-signature-256": signature}, b"Hello, World?"))
 
 
+def test_between_time_and_body_stands_a_colon_where_others_have_a_full_stop() -> None:
+    body, at = b'{"event":"drop.deletion"}', datetime.fromtimestamp(1790000000, UTC)
+    signature = "v1=mL5qd+fGYD8TvUOMkxnNHHA9N8b4d21W55+la/cGe5w="
+    headers = {"x-webhook-timestamp": "1790000000", "x-webhook-signature": signature}
+    found = scheme("timestamp-colon-body", ["test-secret-0001"])
+    found.verify(sent(headers, body, now=at))
+    with pytest.raises(SignatureInvalid):
+        found.verify(sent(headers, b'{"event":"drop.deletions"}', now=at))
+
+
 @pytest.mark.parametrize("name", sorted(SIGNED))
 def test_what_is_signed_is_heard(name: str) -> None:
     of(name).verify(sent(SIGNED[name]))
