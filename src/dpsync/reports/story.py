@@ -56,7 +56,7 @@ FINDINGS = {
     "Declares": "We asked {title} how far it is{later}. What it says is its word: we saw nothing ourselves.",
 }
 ANSWERS = {
-    AnswerKind.RECEIVED: "{title} said that it has the letter.",
+    AnswerKind.RECEIVED: "{title} said that our instruction reached it.",
     AnswerKind.DONE: "{title} said that it is done.",
     AnswerKind.NOTHING_HELD: "{title} said that it holds nothing about this person.",
     AnswerKind.PARTLY: "{title} said that only a part is done.",
