@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from statistics import median
 from typing import Any, TypeVar
@@ -55,6 +55,7 @@ BODY = b'{"type": "data_subject.request", "data": {"right": "erasure", "subject"
 TOKEN = "t" * 43
 WORK_LIST = "w" * 43
 LIFTING = "l" * 43
+PART = "p" * 43
 LINK_OF_NOBODY = "u" * 43
 INBOUND = "Inbound_secret-of_128-bits"
 
@@ -136,6 +137,8 @@ class Letters(LetterLinks):
         lifting = token == LIFTING
         right = Right.RESTRICTION if lifting else Right.ERASURE
         page = Question("DPS-7F3K2", right, lifting, "Sign-up <forms>", earlier)
+        if token == PART:
+            return replace(page, right=Right.OPT_OUT, scope="topic=events, channel=email")
         return page if token in {TOKEN, LIFTING} else None
 
     def answer(self, token: str, kind: AnswerKind, given: AnswerForm, now: datetime) -> Future[Any]:
@@ -693,6 +696,8 @@ def test_whoever_answers_without_end_is_asked_to_write(served: Served) -> None:
 
 def test_the_lifting_of_a_restriction_is_not_called_a_restriction(served: Served) -> None:
     assert "The end of a restriction" in requests.get(served.url(f"/answers/{LIFTING}"), timeout=60).text
+    part = requests.get(served.url(f"/answers/{PART}"), timeout=60).text
+    assert "Objection, opt-out (GDPR Art. 21), only topic events, channel email" in part
 
 
 def test_the_page_asks_nothing_that_a_phone_cannot_show(served: Served) -> None:

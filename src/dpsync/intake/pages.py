@@ -25,6 +25,7 @@ from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
+from dpsync.opt_out_scope import in_words
 from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Question
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.reports.whole_ids import with_whole_ids
@@ -192,7 +193,8 @@ class Pages:
         return await asyncio.to_thread(self._letters.contact, token) if TOKEN.fullmatch(token) else None
 
     def _form(self, page: Question, form: _Form, problem: str, status: int) -> Response:
-        right = LIFTED if page.lifting else RIGHTS[page.right]
+        part = f", only {in_words(page.scope)}" if page.scope else ""
+        right = LIFTED if page.lifting else RIGHTS[page.right] + part
         return self._render(
             "answer.html",
             status,

@@ -55,6 +55,7 @@ class Question:
     lifting: bool
     processor: str
     earlier: tuple[EarlierAnswer, ...]
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def question(connection: Connection, controller: Controller, token: str, now: da
         lifting=row.lifting,
         processor=controller.title_of(row.processor),
         earlier=_earlier(connection, row.propagation_id),
+        scope=row.scope,
     )
 
 
@@ -89,7 +91,9 @@ def _notice(connection: Connection, token: str, now: datetime) -> Any:
     n, p = t.notice.c, t.propagation.c
     return connection.execute(
         select(n.propagation_id, n.number, n.reference, n.digest, p.right, p.lifting, p.processor, p.request_id)
+        .add_columns(t.request.c.scope)
         .join(t.propagation, p.id == n.propagation_id)
+        .join(t.request, t.request.c.id == p.request_id)
         .where(n.token_hash == token_hash(token), n.expires_at > now)
     ).one_or_none()
 
