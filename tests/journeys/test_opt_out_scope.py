@@ -8,18 +8,25 @@ from functools import partial
 from hashlib import md5
 from pathlib import Path
 
+import pytest
 import requests
 
 from dpsync.cli.standing import standing_of
 from dpsync.connector import ObservesOptOuts, OptOutHint
+from dpsync.errors import NotFound
 from dpsync.intake import identity
 from dpsync.intake.held_merges import Merging
+from dpsync.intake.lists.reading import ListRow
+from dpsync.intake.lists.screening import Reason, Screened, screen
 from dpsync.intake.merged_opt_outs import tell_again
 from dpsync.intake.observed import Observed
 from dpsync.intake.payload import parse_request
 from dpsync.intake.planning import plan_of
+from dpsync.intake.reconciliation.listed import Listed
+from dpsync.intake.reconciliation.ours import ours_of
 from dpsync.intake.remedies import Remedy, carry_out, remedies_at
 from dpsync.intake.sweeping.sweep import sweep_of
+from dpsync.intake.welcome import NewConsent, welcome
 from dpsync.model import Right, State
 from dpsync.person_letters.compose import Asks
 from dpsync.person_letters.service import letter_to
@@ -166,6 +173,43 @@ def test_a_part_that_is_mailed_again_is_found_and_a_wish_for_all_is_heard(tmp_pa
         becomes(there, FIRST, "unsubscribed")
         assert sweep(there) == {"contactable": 1, "missed": 1}
         assert [row.scope for row in there.rows(t.request)] == ["topic=events", ""], "who left elsewhere left it all"
+
+
+def test_a_wish_for_all_is_not_hidden_by_a_part_that_was_asked_for_since(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        becomes(there, FIRST, "unsubscribed")
+        there.clock.advance(timedelta(hours=1))
+        there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        there.drive()
+        assert hint(there, FIRST) == 1
+        assert [row.scope for row in there.rows(t.request)] == ["topic=events", ""]
+
+
+@pytest.mark.parametrize(("mailing", "kept"), [("", 0), ("topic=events", 0), ("channel=email", 0), ("topic=news", 1)])
+def test_whoever_left_a_part_is_left_out_of_what_may_belong_to_it(tmp_path: Path, mailing: str, kept: int) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        keys, found, row = there.service.keys, Screened(), ListRow(1, {"email": ADA}, [ADA])
+        mailed = there.service.read(lambda connection: list(screen(connection, keys, [row], found, mailing)))
+        assert (len(mailed), found.kept) == (kept, kept)
+        assert found.left_out == ({} if kept else {Reason.LEFT_A_PART: 1})
+        there.ask(Right.OPT_OUT, ADA)
+        found = Screened()
+        assert there.service.read(lambda connection: list(screen(connection, keys, [row], found, mailing))) == []
+        assert found.left_out == {Reason.OPTED_OUT: 1}, "the stronger reason is said"
+
+
+def test_a_part_is_no_opt_out_from_everything_for_a_comparison_and_ends_by_no_new_consent(tmp_path: Path) -> None:
+    with opened(tmp_path, sqlite_url(tmp_path)) as there:
+        there.ask(Right.OPT_OUT, ADA, id="crm:1", scope=EVENTS)
+        listed = Listed(id="1", addresses=(ADA,), opted_out=True, restricted=False)
+        (ours,) = there.service.read(lambda connection: ours_of(connection, there.service.keys, "crm", [listed]))
+        assert ours.opt_out is None, "that the main database says everything is news"
+        consent = NewConsent(there.clock.now(), "signed up at the fair")
+        with pytest.raises(NotFound, match="nobody with this address opted out"):
+            there.service.write(
+                lambda unit: welcome(unit, there.service.controller, ADA, consent, DANA, "", there.clock.now())
+            )
 
 
 def test_a_part_is_nothing_where_the_settings_say_so(tmp_path: Path) -> None:
