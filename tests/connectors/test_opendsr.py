@@ -458,7 +458,10 @@ def test_of_the_copy_of_our_request_only_its_sha256_is_kept() -> None:
         assert [one.note for one in outcome.evidence] == [f"its copy is our request: SHA-256 {digest}"]
         assert_clean(repr(outcome) + repr(stage.shelf.kept))
         assert copy.decode()[:40] not in repr(outcome) + repr(stage.shelf.kept)
-    for echo in ("not base64", base64.b64encode(b"{}").decode()):
+    with on_stage() as stage:
+        stage.tell(told())
+        lines = base64.encodebytes(stage.sent[0].body or b"").decode()  # type: ignore[arg-type]  # because it is bytes
+    for echo in ("not base64", lines, base64.b64encode(b"{}").decode()):
         with on_stage(StandIn(echo=echo)) as stage:
             (one,) = stage.tell(told()).evidence
             assert one.note == f"its copy is another than we sent: SHA-256 {hashlib.sha256(echo.encode()).hexdigest()}"
@@ -551,6 +554,10 @@ def test_what_is_under_way_says_until_when() -> None:
         assert isinstance(found, Declares)
         assert (found.outcome, found.reason) == (ReportedOutcome.RECEIVED, opendsr.UNDER_WAY)
         assert found.answer_by == PROMISED
+    for status, outcome in (("pending", "received"), ("completed", "done"), ("cancelled", "refused")):
+        undated = read(StandIn(status=status, until="soon"))
+        assert isinstance(undated, Declares)
+        assert (undated.outcome, undated.answer_by) == (outcome, None)
 
 
 def test_an_unknown_status_or_the_status_of_another_request_is_none() -> None:
