@@ -39,7 +39,8 @@ def sent(there: House, case: Any, random: Random) -> requests.PreparedRequest:
         named["token"] = random.choice(
             [link.split("/")[2] for link in there.links if link.startswith(f"/{kind}/")] or [""]
         )
-        case.path_parameters = {name: named[name] for name in case.path_parameters or {}}
+        drawn = case.path_parameters or {}
+        case.path_parameters = {name: named.get(name, value) for name, value in drawn.items()}
     assume(not {"", ".", ".."} & set((case.path_parameters or {}).values()))  # what asks so takes it for another path
     request = requests.Request(**case.as_transport_kwargs(base_url=there.there.url)).prepare()
     body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
