@@ -72,7 +72,7 @@ class Reconciled:
         """A person decides about all of a request."""
 
         def work(unit: Unit) -> None:
-            some = frozenset(Cause) - {Cause.SCOPE_UNMAPPED}  # an entry has no room for all of them
+            some = frozenset(Cause)
             decide(unit, self.service.controller, request_id, kind, DANA, self.clock.now(), causes=some)
 
         self.service.write(work)

@@ -215,7 +215,7 @@ def of_ketch(there: Installation, named: list[object], kind: str = "DeleteReques
 
 def decided(there: Installation, request_id: str, kind: DecisionKind) -> None:
     controller, now, dana = there.service.controller, there.clock.now(), Person("Dana Officer", "dana", "asked")
-    causes = frozenset(Cause) - {Cause.SCOPE_UNMAPPED}  # an entry has no room for all of them
+    causes = frozenset(Cause)
     there.service.write(lambda unit: decide(unit, controller, request_id, kind, dana, now, causes=causes))
 
 

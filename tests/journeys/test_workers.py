@@ -251,7 +251,7 @@ def a_hundred_mishaps(world: World, dice: random.Random) -> None:
         asked = world.ask(right, people[person], id=f"crm-{person}", to=new)
         if dice.random() < 0.3:
             kind = dice.choice([DecisionKind.RELEASE, DecisionKind.WITHDRAW, DecisionKind.SETTLE, DecisionKind.RETRY])
-            decided(world, asked, kind, frozenset(Cause) - {Cause.SCOPE_UNMAPPED})
+            decided(world, asked, kind, frozenset(Cause))
         if dice.random() < 0.1:
             standing_still(world, dice.choice(["person", "", "paused", ""]))
         if dice.random() < 0.5:

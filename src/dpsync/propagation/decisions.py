@@ -138,7 +138,9 @@ def decide(
         held = {row.processor for row in chosen if row.state == State.HELD}
         decided = [one for one in decided if one.processor in held or not one.refused] or decided
     if any(one.kept for one in decided):
-        detail = causes_text(causes) if kind is DecisionKind.RELEASE else code or ""
+        there = frozenset(cause for row in chosen for cause in causes_of(row.causes))
+        # All causes there are have no room in an entry, and what held nothing was not released.
+        detail = causes_text(causes & there) if kind is DecisionKind.RELEASE else code or ""
         remember(unit, controller, request_id, kind, person, now, processors=processors, detail=detail)
     return decided
 
