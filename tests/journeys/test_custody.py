@@ -99,7 +99,7 @@ def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installa
         if path.name != "000000000002.checkpoint":
             path.unlink()
     rolled_back(there, upto=2)
-    with pytest.raises(LedgerTampered, match=r"anchor r-\w+\.json: .* but the ledger ends after 2"):
+    with pytest.raises(LedgerTampered, match=r"anchor newest\.checkpoint: .* but the ledger ends after 2"):
         there.start_beside()
 
 

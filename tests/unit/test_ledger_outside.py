@@ -44,7 +44,34 @@ def test_the_newest_receipt_is_the_one_whose_checkpoint_signs_most(folder: Recei
     few, many = receipt_under("r-b", 2), receipt_under("r-a", 12)
     for value in (many, few):  # the order of the names and of the times says nothing
         folder.write(value)
-    assert folder.newest() == {tmp_path / "receipts" / "r-a.json": many["checkpoint"]}
+    there = tmp_path / "receipts"
+    assert folder.newest() == {there / "newest.checkpoint": many["checkpoint"]}
+    (there / "newest.checkpoint").unlink()
+    assert folder.newest() == {there / "r-a.json": many["checkpoint"]}
+
+
+def test_the_newest_checkpoint_is_noted_beside_the_receipts_and_none_of_them_is_read(
+    folder: ReceiptFolder, tmp_path: Path
+) -> None:
+    noted, few, many = tmp_path / "receipts" / "newest.checkpoint", receipt_under("r-b", 2), receipt_under("r-a", 12)
+    folder.write(few)
+    folder.write(many)
+    folder.write(few)
+    assert noted.read_text() == many["checkpoint"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "scandir", lambda *_: pytest.fail("every file is looked at"))
+        assert ReceiptFolder(folder._folder, [SIGNER.verifier]).newest() == {noted: many["checkpoint"]}
+    assert folder.checkpoints()[noted] == many["checkpoint"]
+    others: list[bytes] = [b"", b"no checkpoint", noted.read_bytes()[:-9], b"\xff", checkpoint(40).encode()]
+    for other in others:
+        noted.write_bytes(other)
+        assert [*folder.newest()] == [tmp_path / "receipts" / "r-a.json"], "what is not signed says nothing"
+    for away in (noted.unlink, noted.mkdir):
+        noted.unlink(missing_ok=True)
+        if away is noted.mkdir:
+            noted.mkdir()
+        ReceiptFolder(folder._folder, [SIGNER.verifier]).write(few)
+        assert noted.read_text() == many["checkpoint"], "the newest of all, and not of the one that was written"
 
 
 def test_the_newest_that_is_sound_is_found_behind_those_that_are_not(folder: ReceiptFolder, tmp_path: Path) -> None:
@@ -56,6 +83,7 @@ def test_the_newest_that_is_sound_is_found_behind_those_that_are_not(folder: Rec
         (there / f"r-{one}.json").write_bytes(larger[: len(larger) // 2])
     for other in ("r-f.txt", "x-f.json", "f.json"):
         (there / other).write_bytes(receipt.dump(receipt_under("r-f", 20)))
+    (there / "newest.checkpoint").unlink()
     assert [*folder.newest()] == [sound[1]], "of one size, the first by name"
     assert [*folder.checkpoints()] == [there / "r-a.json", *reversed(sound)]
     assert [*folder.told()] == ["r-a", "r-b", "r-c", "r-d", "r-e"]
@@ -74,6 +102,7 @@ def test_what_is_no_receipt_is_not_the_newest_and_nothing_waits_for_it(folder: R
     (tmp_path / "elsewhere.json").write_bytes(larger)
     (there / "r-link.json").symlink_to(tmp_path / "elsewhere.json")
     (there / "r-nowhere.json").symlink_to(tmp_path / "nowhere.json")
+    (there / "newest.checkpoint").unlink()
     assert folder.newest() == {path: value["checkpoint"]}
 
 
@@ -246,7 +275,8 @@ def test_of_what_is_about_no_request_only_acts_on_lists_are_heard_as_such() -> N
 def test_a_receipt_is_ahead_of_a_ledger_that_does_not_hold_all_it_was_made_of(folder: ReceiptFolder) -> None:
     path = folder.write(receipt_under("r-a", 2))
     size = note.parse(folder.checkpoints()[path])[0].size
-    assert [folder.ahead(at) for at in (size - 1, size, size + 1)] == [[path], [], []]
+    both = [path.with_name("newest.checkpoint"), path]
+    assert [folder.ahead(at) for at in (size - 1, size, size + 1)] == [both, [], []]
 
 
 def test_a_stamp_is_kept_to_the_byte_with_what_was_asked(tmp_path: Path) -> None:

@@ -22,9 +22,12 @@ from dpsync import durable, paths
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import note, receipt, verify_receipt
 from dpsync.ledger.anchors import GAP
+from dpsync.paths import Unusable
 
 VERIFIER = Path(verify_receipt.__file__)
 SUFFIX = ".json"
+NEWEST = "newest.checkpoint"
+"""The file with the checkpoint of the most entries under which a receipt was written here."""
 
 _HEAD = re.compile(rb'\{\n "checkpoint": "(?:[^"\\]|\\u[0-9a-f]{4})*\\n([0-9]{1,18})\\n')
 """How a receipt begins (`receipt.dump` sorts its keys): the size that its checkpoint signs, whoever wrote it."""
@@ -67,19 +70,22 @@ class ReceiptFolder:
         )
 
     def checkpoints(self) -> dict[Path, str]:
-        """The checkpoint under each receipt, by its file."""
+        """The checkpoint under each receipt, by its file, and the one that was noted as the newest."""
         found = {path: self._read(path) for path in self._files()}
-        return {path: kept.checkpoint for path, kept in found.items() if kept}
+        return {**self._noted(), **{path: kept.checkpoint for path, kept in found.items() if kept}}
 
     def ahead(self, size: int) -> list[Path]:
         """The receipts under a checkpoint of more than `size` entries."""
-        return [path for path, text in self.checkpoints().items() if note.parse(text)[0].size > size]
+        return [path for path, text in self.checkpoints().items() if _size(text) > size]
 
     def newest(self) -> dict[Path, str]:
         """The checkpoint of the most entries that lies under a receipt, by its file; empty where there is none.
 
-        Only that one is read whole, for every command that writes waits for it: of 10,000 it takes 0.1 s.
+        It is noted beside them, for every command waits for it. Where that file is gone, the beginning of each receipt
+        is read, and the newest whole: of 100,000 that took 1.5 s.
         """
+        if noted := self._noted():
+            return noted
         found = [(-size, place) for place in self._places() if (size := _size_said(place)) is not None]
         heapify(found)
         while found:
@@ -88,13 +94,22 @@ class ReceiptFolder:
                 return {path: kept.checkpoint}
         return {}
 
+    def _noted(self) -> dict[Path, str]:
+        path = self._folder / NEWEST
+        try:
+            text = paths.read(path, most=note.LARGEST).decode()
+            note.verify(text, self._keys)
+        except (Unusable, UnicodeDecodeError, NoteInvalid):
+            return {}
+        return {path: text}
+
     @property
     def under(self) -> int:
         """How many entries the newest checkpoint signs that lies under a receipt, 0 for none: looked for once, and
         known from then on of all that is written here.
         """
         if self._under is None:
-            self._under = max((note.parse(one)[0].size for one in self.newest().values()), default=0)
+            self._under = max(map(_size, self.newest().values()), default=0)
         return self._under
 
     def _files(self) -> list[Path]:
@@ -116,7 +131,7 @@ class ReceiptFolder:
     def told_of(self, request_id: str) -> tuple[int, bytes] | None:
         """The same of one request; None where it has no receipt here."""
         kept = self._read(self._path(request_id))
-        return (note.parse(kept.checkpoint)[0].size, kept.told) if kept else None
+        return (_size(kept.checkpoint), kept.told) if kept else None
 
     def place(self, request_id: str) -> Path:
         """Where the receipt of a request lies."""
@@ -141,9 +156,20 @@ class ReceiptFolder:
         if self._read(path) is None and _stands(path):
             durable.set_aside(path)
         self._write_verifier()  # first: who finds the receipt finds it too, whatever happens in between
+        self._note(value["checkpoint"])
         durable.replace(path, receipt.dump(value))
-        self._under = max(self._under or 0, note.parse(value["checkpoint"])[0].size)
         return path
+
+    def _note(self, checkpoint: str) -> None:
+        """Before the receipt: a database that is put back later is held against one too new, and not too old."""
+        path, size = self._folder / NEWEST, _size(checkpoint)
+        if path.is_file() and size <= self.under:
+            return
+        newest = max([checkpoint, *self.newest().values()], key=_size)
+        if path.is_dir():
+            durable.set_aside(path)
+        durable.replace(path, newest.encode())
+        self._under = _size(newest)
 
     def _write_verifier(self) -> None:
         path, program = self._folder / VERIFIER.name, VERIFIER.read_bytes()
@@ -190,6 +216,10 @@ def digest_of(entries: Iterable[tuple[int, bytes]]) -> bytes:
     for idx, body in entries:
         digest.update(b"%d %d " % (idx, len(body)) + body)
     return digest.digest()
+
+
+def _size(checkpoint: str) -> int:
+    return note.parse(checkpoint)[0].size
 
 
 def _size_said(path: str) -> int | None:
