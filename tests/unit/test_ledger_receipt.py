@@ -174,7 +174,7 @@ def test_who_has_said_nothing_yet_is_named_by_the_receipt() -> None:
 
 def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
     source = Path(verify_receipt.__file__).read_text()
-    assert len(source.splitlines()) <= 334  # why not fewer: docs/proof-format.md
+    assert len(source.splitlines()) <= 351  # why not fewer: docs/proof-format.md
     imported = {
         name
         for part in ast.walk(ast.parse(source))

@@ -19,6 +19,7 @@ from tests.unit.test_ledger_receipt import (
     NOW,
     ORIGIN,
     SIGNER,
+    grown,
     ledger,
     receipt_of,
     refused,
@@ -149,3 +150,80 @@ def test_each_rung_that_a_sentence_names_is_one() -> None:
             f"{verify_receipt.RUNGS[rung]} (rung {rung.value} of 6)"
             in verify_receipt.last_words("agency", [(0, last)])[1]
         )
+
+
+def entries_that_say(**said: object) -> bytes:
+    """A receipt whose second entry says so, whatever the format says: made by whoever has the key."""
+    first: dict[str, str | int] = {
+        "n": 1,
+        "list": entry.list_digest(["agency"]),
+        "subj": entry.commitment(COMMIT_KEY, EMAIL),
+    }
+    received = entry.encode(EntryKind.RECEIVED, NOW, req="r-one", right="erasure", **first)
+    told = {"v": 1, "ts": int(NOW.timestamp()), "event": "held", "req": "r-one", "dest": "agency", "right": "erasure"}
+    second = json.dumps({**told, "state": "held", "rung": 0, **said}, sort_keys=True, separators=(",", ":")).encode()
+    leaves = [sha256(b"\0" + body).digest() for body in (received, second)]
+    rows = [
+        {"index": at, "body": base64.b64encode(body).decode(), "proof": [base64.b64encode(leaves[1 - at]).decode()]}
+        for at, body in enumerate((received, second))
+    ]
+    root = sha256(b"\1" + leaves[0] + leaves[1]).digest()
+    checkpoint = note.sign(note.Checkpoint(ORIGIN, 2, root), SIGNER)
+    template = deepcopy(receipt_of())
+    template.update(entries=rows, checkpoint=checkpoint, evidence={}, processors=["agency"])
+    return resealed(template)
+
+
+@pytest.mark.parametrize(
+    ("said", "well"),
+    [
+        ({}, True),
+        ({"cause": " ~?A"}, True),
+        ({"cause": ""}, True),
+        ({"attempt": 0}, True),
+        ({"attempt": 2**53 - 1}, True),
+        ({"attempt": 2**53}, False),
+        ({"attempt": -1}, False),
+        ({"rung": -1}, False),
+        ({"told": True}, False),
+        ({"cause": None}, False),
+        ({"cause": ["x"]}, False),
+        *(({"cause": f"x{mark}x"}, False) for mark in ("\n", "\x1b", "\x7f", "\x1f", "@", "\x80", "é", "\ud800")),
+        ({"event": "verified\nGRADE 5 of 6"}, False),
+        ({"state": "held\nGRADE 5 of 6"}, False),
+    ],
+)
+def test_an_entry_says_nothing_that_could_be_taken_for_words_of_the_verifier(
+    said: dict[str, object], *, well: bool
+) -> None:
+    raw = entries_that_say(**said)
+    if well:
+        assert verify_receipt.check(raw, LINE)
+    else:
+        with pytest.raises(verify_receipt.NOT_HOLDING):
+            verify_receipt.check(raw, LINE)
+
+
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "a"], "a", {"a": 1}, ["a\nGRADE 5"], ["a", None], [1], None])
+def test_processors_are_a_sorted_list_of_plain_names(names: object) -> None:
+    value = deepcopy(json.loads(entries_that_say()))
+    with pytest.raises(verify_receipt.NOT_HOLDING):
+        verify_receipt.opened({**value, "processors": names}, verify_receipt.entries_of(value), None)
+    assert verify_receipt.opened(value, verify_receipt.entries_of(value), None)
+
+
+def test_the_request_that_a_receipt_is_about_is_text() -> None:
+    value = json.loads(entries_that_say())
+    with pytest.raises(verify_receipt.NOT_HOLDING, match="a part of it is missing"):
+        verify_receipt.check(resealed({**value, "request": 5}), LINE)
+
+
+def test_of_more_consistency_files_than_are_needed_those_that_lead_on_are_followed() -> None:
+    notes, files, raw = grown()
+    everything = tuple(files.values())
+    for kept in notes.values():
+        assert verify_receipt.check(raw, LINE, EMAIL, kept, (*everything, *everything))
+    altered = files[5, 8].replace(files[5, 8].split("\n")[1], ROOT)
+    with pytest.raises(verify_receipt.NOT_HOLDING, match="8 entries do not continue those 5"):
+        verify_receipt.check(raw, LINE, EMAIL, notes[5], (*everything, altered))
+    assert verify_receipt.check(raw, LINE, EMAIL, notes[8], (*everything, altered)), "nothing leads to it"

@@ -180,16 +180,24 @@ def both_roots(old: int, new: int, proof: list[bytes], known: bytes | None) -> t
 def continues(one: Head, other: Head, keys: list[str], steps: tuple[str, ...]) -> None:
     """Go from the smaller ledger to the larger, one consistency file (`old SIZE`, proof, checkpoint) a step."""
     (origin, size, root), until = sorted((one, other), key=lambda head: head[1])
-    for step in sorted(steps, key=lambda step: int(step.split("\n")[0].removeprefix("old "))):
+    known = {size: root}  # of each size that is led to, whatever else was given
+    for old, step in sorted((int(step.split("\n")[0].removeprefix("old ")), step) for step in {*steps}):
         proved, _, checkpoint = step.partition("\n\n")
         first, *proof = proved.split("\n")
-        demand(first == f"old {size}", f"no consistency file goes on from {size} entries")
-        name, larger, top = head(checkpoint, *keys)
-        found = both_roots(size, larger, [unb64(line) for line in proof], root)
-        demand(found == (root, top) and name == origin, f"{larger} entries do not continue those {size}")
-        size, root = larger, top
-    demand(size == until[1], "no consistency file leads from your checkpoint to that of the receipt, or back")
-    demand((origin, size, root) == until, "your checkpoint and that of the receipt are of two different ledgers")
+        if old in known and first == f"old {old}":
+            name, larger, top = head(checkpoint, *keys)
+            found = both_roots(old, larger, [unb64(line) for line in proof], known[old])
+            well = found == (known[old], top) and name == origin and known.setdefault(larger, top) == top
+            demand(well, f"{larger} entries do not continue those {old}")
+    demand(until[1] in known, "no consistency file leads from your checkpoint to that of the receipt, or back")
+    demand(
+        (origin, known[until[1]]) == until[::2], "your checkpoint and that of the receipt are of two different ledgers"
+    )
+
+
+def plain(part: object) -> bool:
+    """Whether an entry may say so: a whole number, or printable ASCII, which does nothing to a screen."""
+    return 0 <= part < 1 << 53 if type(part) is int else type(part) is str and bool(re.fullmatch("[ -?A-~]*", part))
 
 
 def entries_of(receipt: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
@@ -200,7 +208,7 @@ def entries_of(receipt: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
         body, index, proof = unb64(row["body"]), row["index"], [unb64(step) for step in row["proof"]]
         top, entry = root_over(hashlib.sha256(b"\0" + body).digest(), index, size, proof), json.loads(body)
         demand(top == root, f"entry {index} is not in the signed ledger")
-        well = printed(entry) == body and all(type(part) in (str, int) for part in entry.values()) and entry["v"] == 1
+        well = printed(entry) == body and all(map(plain, entry.values())) and entry["v"] == 1
         demand(well and len(body) <= 2048, f"entry {index} is not in the one spelling of the format")
         ordered = type(index) is int and (not found or found[-1][0] < index)
         demand(ordered and entry["req"] == receipt["request"], f"entry {index} is out of order, or of another request")
@@ -238,7 +246,8 @@ def composed(address: str) -> str:
 def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], email: str | None) -> dict[str, Any]:
     """The first entry, once the commitments that its key opens are found to fit: calls, processors, the address."""
     secret, names = bytes.fromhex(receipt["commit_key"]), receipt["processors"]
-    well = secret.hex() == receipt["commit_key"] and len(secret) == 32 and type(names) is list
+    well = secret.hex() == receipt["commit_key"] and len(secret) == 32 and all(map(plain, names))
+    well = well and type(names) is list and names == sorted({*map(str, names)})
     demand(well, "its key or its processors are not in the form of the format")
     told = {str(index): entry["resp"] for index, entry in found if "resp" in entry}
     calls = {place: hmac.digest(secret, printed(rows), "sha256").hex() for place, rows in receipt["evidence"].items()}
@@ -251,20 +260,28 @@ def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], ema
     return received
 
 
-def check(
-    raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None,
-    steps: tuple[str, ...] = (), policy: bytes | None = None,
-) -> list[str]:  # fmt: skip
-    """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
-    receipt = json.loads(raw, parse_float=str, parse_constant=str)  # a fraction is then not printed the same
+def sealed(raw: bytes) -> dict[str, Any]:
+    """The receipt, once its form and its seal are found to fit."""
+    # A fraction is then not printed the same.
+    receipt: dict[str, Any] = json.loads(raw, parse_float=str, parse_constant=str)
     demand(type(receipt) is dict and receipt.get("format") == "dpsync-receipt/1", "this is no receipt of format 1")
-    demand(all(type(receipt.get(name)) is str for name in ("seal", "key", "checkpoint")), "a part of it is missing")
+    parts = map(receipt.get, ("seal", "key", "checkpoint", "request"))
+    demand({*map(type, parts)} == {str}, "a part of it is missing")
     demand(json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n" == raw, "the file was formatted anew")
     digest = hashlib.sha256(printed({name: receipt[name] for name in receipt if name != "seal"})).digest()
     seal = f"{receipt['origin']}\nreceipt {receipt['request']}\n{base64.b64encode(digest).decode()}"
     demand(receipt["seal"].startswith(f"{seal}\n\n"), "something in the file was changed, left out or added")
     alone = receipt["seal"].count("\n") == seal.count("\n") + 3
     demand(signed_text(receipt["seal"], receipt["key"]) == seal and alone, "the seal is not one text and one signature")
+    return receipt
+
+
+def check(
+    raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None,
+    steps: tuple[str, ...] = (), policy: bytes | None = None,
+) -> list[str]:  # fmt: skip
+    """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
+    receipt = sealed(raw)
     keys = (receipt["key"] if key is None else key).split()
     demand(receipt["key"] in keys, "it is signed by another key than the one given")
     demand(receipt["rehearsal"] is ("REHEARSAL" in receipt["origin"]), "it contradicts itself about being a rehearsal")
