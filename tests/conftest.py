@@ -46,8 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is about a page, a mail or a vendor, or sends a server only what another test sends too, runs on SQLite
-    alone, so that the whole run is shorter.
+    alone, so that the whole run is shorter. What waits for long begins early: the last of a run is waited for alone.
     """
+    items.sort(key=lambda one: one.get_closest_marker("begins_early") is None)
     if config.getoption("--both"):
         return
     left_out = [one for one in items if one.get_closest_marker("no_database") and _on_postgresql(one)]

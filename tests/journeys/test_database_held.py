@@ -29,6 +29,8 @@ from tests.databases import new_database
 from tests.journeys.test_store_away import CONFIG, LONG, listening_as_systemd
 from tests.standins.door import free_port
 
+pytestmark = pytest.mark.begins_early
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HOLDING = """\
 import sqlite3, sys

@@ -1,6 +1,7 @@
 """A controller hands over an erasure by OpenDSR: one more source in front of the door that every request comes by."""
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 import requests
 from sqlalchemy import insert
 
+from dpsync import telemetry
 from dpsync.__main__ import main
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.check_opendsr import opendsr_lines
@@ -120,9 +122,9 @@ def heard(there: Installation, hub: MainDatabase) -> list[Any]:
     return [json.loads(one.body) for one in hub.heard]
 
 
-def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(
-    there: Installation, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(there: Installation) -> None:
+    log = io.StringIO()
+    telemetry.configure("info", log)
     body = written(asked(subject_identities=[identity(), identity("4711", "controller_customer_id")]))
     answer = call(there, "POST", "/v2/requests", body)
     assert answer.status_code == 201
@@ -169,7 +171,8 @@ def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(
     }
     (alert,) = (one for one in there.told() if one.cause == "requests-refused")
     assert "Handed over by a controller" in alert.text
-    assert '"source": "source:opendsr:shop"' in capsys.readouterr().err
+    telemetry.configure("info", io.StringIO())
+    assert '"source": "source:opendsr:shop"' in log.getvalue()
     assert len(there.rows(t.request)) == 1
     there.sound()
 

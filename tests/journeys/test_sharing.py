@@ -147,6 +147,7 @@ def workers(
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
+@pytest.mark.begins_early
 @pytest.mark.fault(19)
 @pytest.mark.fault(46)
 def test_a_stopped_owner_is_followed_after_its_last_call_and_begins_nothing_when_it_wakes(

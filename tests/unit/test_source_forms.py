@@ -144,14 +144,16 @@ def test_each_change_of_a_contact_in_dynamics_is_what_it_looks_like() -> None:
     assert (gone.delete_shaped, gone.data["subject"]) == (True, {"id": "crm:g1", "email": "ada@example.org"})
 
 
-def test_mautics_bounce_and_return_are_no_wishes_and_a_wish_for_another_channel_is_none_of_email() -> None:
+def test_mautics_bounce_and_return_are_no_wishes_and_a_wish_for_another_channel_is_for_that_alone() -> None:
     def told(channel: str, status: str) -> Understood:
         said = f'[{{"contact": {{"id": 7}}, "channel": "{channel}", "new_status": "{status}"}}]'
         return understood("mautic", f'{{"mautic.lead_channel_subscription_changed": {said}}}'.encode())
 
     assert [one.data["right"] for one in told("email", "manual").wishes] == ["opt_out"]
     assert [one.data["right"] for one in told("email", "unsubscribed").wishes] == ["opt_out"]
-    for channel, status in (("email", "bounced"), ("email", "contactable"), ("sms", "unsubscribed")):
+    (one,) = told("sms", "unsubscribed").wishes
+    assert (one.data["right"], one.data["scope"]) == ("opt_out", {"channel": "sms"})
+    for channel, status in (("email", "bounced"), ("email", "contactable"), ("sms", "bounced")):
         assert (told(channel, status).wishes, len(told(channel, status).ignored)) == ((), 1)
     with pytest.raises(PayloadInvalid, match="matches no rule"):
         understood("mautic", b'{"mautic.form_on_submit": [{}]}')

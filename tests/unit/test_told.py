@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from dpsync.connector import Accepted, Applied, AsAsked, NothingHeld, Refused
+from dpsync.connector_outcomes import Declares
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, EarlierAddress, Event, Position, Step, advance
@@ -41,6 +42,7 @@ def test_it_is_told_only_by_what_proves_that_it_has_the_instruction(
         if step.told and not at.told:
             proves = isinstance(event, (Applied, NothingHeld, Accepted, AsAsked))
             proves |= isinstance(event, Answer) and event.kind not in CONTRARY and not event.older
+            proves |= isinstance(event, Declares)  # by its own word it has it
             assert proves, (at, event)
             assert step.rung >= Rung.SENT
 
