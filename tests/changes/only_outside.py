@@ -38,6 +38,8 @@ def make_anew(there: Grounds) -> None:
             path.write_text(text)
         for path in there.receipts.glob("r-*.json"):
             _of_receipt(there, path, notes)
+        newest = there.receipts / "newest.checkpoint"
+        newest.write_text(notes[note.parse(newest.read_text())[0].size])
 
 
 def _history(there: Grounds) -> dict[int, bytes]:
