@@ -48,6 +48,7 @@ UNDOCUMENTED = {
         "sandbox/hootsuite/endpoints.py",
         "sandbox/mailchimp/beside.py",
         "sandbox/mailchimp/endpoints.py",
+        "sandbox/mailchimp/interests.py",
     ],
     "one short file that a stranger reads whole": ["ledger/verify_receipt.py"],
     "a protocol's methods, or what a library calls by this name": [

@@ -1,7 +1,7 @@
 """What a processor may send us: a hint at most, which is read again at the processor before it counts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
@@ -208,6 +208,7 @@ class RosterLine:
     `place` and `record` are the vendor's own ids; one that has no other knows a record by its address. `address` is ""
     where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
     person themselves left; `unsure`: of that only a look at the record is sure (`ObservesOptOuts.opted_out_at`).
+    `within`: in which parts of the place it may be mailed, of those that were asked for.
     `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it
     tells. `mark`: a place in the list, "" for none: whoever saw all lines up to this one can go on from there later.
     """
@@ -221,6 +222,7 @@ class RosterLine:
     changed_at: datetime | None = None
     by: str = ""
     unsure: bool = False
+    within: frozenset[str] = frozenset()
     mark: str = field(default="", repr=False)
 
 
@@ -228,9 +230,10 @@ class Roster(ABC):
     """A connector whose vendor lists everybody whom it holds inherits this too."""
 
     @abstractmethod
-    def roster(self, after: str = "") -> Iterator[RosterLine]:
+    def roster(self, after: str = "", parts: Collection[str] = ()) -> Iterator[RosterLine]:
         """Everybody in every place, page by page; a record may come twice. Only reads. `after`: the mark of a line that
-        this same connector gave: then only whoever comes behind it.
+        this same connector gave: then only whoever comes behind it. `parts`: those smaller than a place of which it is
+        asked who is in them, as `Connector.parts` has them; no other is read.
 
         Raises `vendor.errors.Ended` and `CredentialsRejected` where a page cannot be read, or the list changed so
         much meanwhile that somebody may have been passed over: whoever only reached the end has seen everybody.

@@ -1,7 +1,7 @@
 """Everybody whom an account of Brevo holds, and never a part that looks like the whole."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,10 +43,10 @@ class Listed(StandIn):
         return said(200, {"contacts": self.held[at : at + self.most], "count": len(self.held), **self.change})
 
 
-def lines_of(there: StandIn, *after: str) -> list[RosterLine]:
+def lines_of(there: StandIn, after: str = "", parts: Collection[str] = ()) -> list[RosterLine]:
     with before(there) as stage:
         assert isinstance(stage.connector, Brevo)
-        return list(stage.connector.roster(*after))
+        return list(stage.connector.roster(after, parts))
 
 
 def test_a_line_says_what_the_vendor_shows_and_no_more() -> None:
@@ -72,6 +72,23 @@ def test_a_line_says_what_the_vendor_shows_and_no_more() -> None:
 def test_who_has_a_number_may_be_written_to_by_it(blocked: bool, mailed: bool) -> None:
     (line,) = lines_of(Listed([row(1, emailBlacklisted=True, smsBlacklisted=blocked, attributes={"SMS": "447700"})]))
     assert (line.mailed, line.opted_out) == (mailed, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "within"),
+    [
+        ({"listIds": [7, 12]}, {"list=12", "channel=email"}),
+        ({"listIds": []}, {"channel=email"}),
+        ({"listIds": [12], "emailBlacklisted": True}, {"list=12"}),
+        ({"listIds": [], "attributes": {"SMS": "447700"}}, {"channel=email", "channel=sms"}),
+        ({"listIds": [], "attributes": {"SMS": "447700"}, "smsBlacklisted": True}, {"channel=email"}),
+    ],
+)
+def test_a_line_says_which_lists_and_channels_that_were_asked_for_it_is_in(more: Row, within: set[str]) -> None:
+    (line,) = lines_of(Listed([row(1, **more)]), parts=("list=12", "list=13", "channel=email", "channel=sms"))
+    assert line.within == within
+    (line,) = lines_of(Listed([row(1, **more)]))
+    assert line.within == frozenset(), "nobody asked"
 
 
 @pytest.mark.parametrize("email", ["", " ", None])

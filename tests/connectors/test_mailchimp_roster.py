@@ -1,7 +1,7 @@
 """Everybody whom the audiences hold, archived contacts too, and never a part that looks like the whole."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -58,10 +58,10 @@ class Lists(StandIn):
         return said(200, {**self.audience.page(query), **self.change})
 
 
-def lines_of(there: StandIn, *after: str) -> list[RosterLine]:
+def lines_of(there: StandIn, after: str = "", parts: Collection[str] = ()) -> list[RosterLine]:
     with on_stage(there) as stage:
         assert isinstance(stage.connector, Mailchimp)
-        return list(stage.connector.roster(*after))
+        return list(stage.connector.roster(after, parts))
 
 
 def numbers(lines: list[RosterLine]) -> list[int]:
@@ -117,6 +117,32 @@ def test_the_source_may_be_missing_and_a_contact_may_have_no_address() -> None:
     bare = {name: value for name, value in row(1, email_address=" ").items() if name != "source"}
     (line,) = lines_of(Lists(Audience([bare])))
     assert (line.by, line.address) == ("", "")
+
+
+def test_a_line_says_which_groups_that_were_asked_for_it_is_in() -> None:
+    """As the read-back of an opt-out from a group has it: who is archived is mailed in none, whoever else is."""
+    both = {"interests": {"g7": True, "g8": True}}
+    rows = [
+        row(1, **both),
+        row(2, interests={"g7": False}),
+        row(3, interests={}),
+        row(4, status="unsubscribed", **both),
+    ]
+    audience = Audience(rows, [row(9, status="archived", **both)])
+    lines = lines_of(Lists(audience), parts={"interest=list1/g7", "interest=list2/g7", "audience=list1"})
+    mine = frozenset({"interest=list1/g7"})
+    assert [line.within for line in lines] == [frozenset(), mine, frozenset(), frozenset(), mine]
+    assert all("members.interests" in query["fields"].split(",") for query in audience.asked)
+    plain = Audience(rows)
+    assert {line.within for line in lines_of(Lists(plain), parts={"interest=list2/g7"})} == {frozenset()}
+    assert "interests" not in plain.asked[0]["fields"], "what nobody left is not read"
+
+
+@pytest.mark.parametrize("interests", [None, [], "g7"])
+def test_groups_that_are_not_shown_are_not_known(interests: object) -> None:
+    with pytest.raises(Ended) as caught:
+        lines_of(Lists(Audience([row(1, interests=interests)])), parts={"interest=list1/g7"})
+    assert caught.value.outcome.reason == UNREADABLE
 
 
 @pytest.mark.parametrize("many", [0, 1, 50, 51, 80, 81, 234])

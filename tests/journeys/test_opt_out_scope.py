@@ -35,9 +35,13 @@ from dpsync.propagation.points import QuestionKind
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports.plan_text import plan_text
 from dpsync.reports.text import dossier_text
+from dpsync.sandbox.mailchimp.filling import SeedAudience, fill
 from dpsync.store import tables as t
+from dpsync.store.question_tables import question
 from dpsync.store.writer import Unit
 from tests.journeys.installation import FORMS, KEY, MAILINGS, NEWSLETTER, Installation, installed, sqlite_url
+from tests.journeys.test_brevo_story import BREVO
+from tests.journeys.test_brevo_story import KEY as BREVO_KEY
 from tests.journeys.test_extension import dossier_of
 
 ADA, BEN = "ada@example.org", "ben@example.org"
@@ -63,10 +67,10 @@ def statuses(there: Installation) -> dict[str, str]:
     return held
 
 
-def becomes(there: Installation, audience: str, status: str) -> None:
+def becomes(there: Installation, audience: str, status: str = "subscribed", **more: object) -> None:
     member = md5(ADA.encode(), usedforsecurity=False).hexdigest()
     url = f"{there.sandbox.addresses.mailchimp_url}/lists/{audience}/members/{member}"
-    requests.patch(url, json={"status": status}, auth=("x", KEY), timeout=60).raise_for_status()
+    requests.patch(url, json={"status": status, **more}, auth=("x", KEY), timeout=60).raise_for_status()
 
 
 def sweep(there: Installation) -> dict[str, int]:
@@ -173,6 +177,50 @@ def test_a_part_that_is_mailed_again_is_found_and_a_wish_for_all_is_heard(tmp_pa
         becomes(there, FIRST, "unsubscribed")
         assert sweep(there) == {"contactable": 1, "missed": 1}
         assert [row.scope for row in there.rows(t.request)] == ["topic=events", ""], "who left elsewhere left it all"
+
+
+GROUP, BESIDE = "9143cf3bd1", "5e0a2c7f44"
+GROUPED = f'"topic=events" = ["interest={FIRST}/{GROUP}"], "topic=news" = ["interest={FIRST}/{BESIDE}"]'
+LISTED = '"topic=events" = ["list=1"], "channel=sms" = ["channel=sms"]'
+
+
+def test_who_is_back_in_one_interest_group_is_found_and_asked_about_for_that_group(tmp_path: Path) -> None:
+    grouped = f"{NEWSLETTER}scopes = {{{{ {GROUPED} }}}}\n"
+    groups = {"What for?": {GROUP: "Events", BESIDE: "News"}}
+    with installed(tmp_path, sqlite_url(tmp_path), processors=grouped) as there:
+        seeded = SeedAudience(id=FIRST, groups=groups)
+        there.sandbox.there(lambda vendor: fill(vendor.accounts[KEY].audiences[FIRST], seeded, vendor.now()))
+        there.sandbox.add(ADA)
+        becomes(there, FIRST, interests=dict.fromkeys((GROUP, BESIDE), True))
+        events, news = (there.ask(Right.OPT_OUT, ADA, scope={"topic": name}) for name in ("events", "news"))
+        there.drive()
+        assert (there.state(events), there.state(news)) == (State.VERIFIED, State.VERIFIED)
+        there.clock.advance(timedelta(days=2))
+        assert sweep(there) == {}
+        becomes(there, FIRST, interests={GROUP: True})
+        assert sweep(there) == {"contactable": 1}
+        asked = [row.request_id for row in there.rows(question)]
+        assert asked == [events.id], "not the newer one: that is of a group that they are not back in"
+
+
+def test_who_is_back_on_a_list_or_a_channel_of_brevos_is_found(tmp_path: Path) -> None:
+    listed = f"{BREVO}scopes = {{{{ {LISTED} }}}}\n"
+    with installed(tmp_path, sqlite_url(tmp_path), processors=listed, key=BREVO_KEY) as there:
+        brevo = there.sandbox.brevo
+        for address in (ADA, BEN):
+            brevo.add(address, attributes={"SMS": "441134960000"}, lists=("News",))
+        left = [there.ask(Right.OPT_OUT, ADA, id="crm-1", scope=EVENTS)]
+        left.append(there.ask(Right.OPT_OUT, BEN, id="crm-2", scope={"channel": "sms"}))
+        there.drive()
+        assert [there.state(one, "brevo") for one in left] == [State.VERIFIED, State.VERIFIED]
+        there.clock.advance(timedelta(days=2))
+        swept = sweep_of(there.service, "brevo")
+        assert swept.run(there.clock.now()).new == {}
+        for one in (1, 2):
+            body = {"listIds": [1], "smsBlacklisted": False}
+            url = f"{there.sandbox.addresses.brevo_url}/contacts/{one}"
+            requests.put(url, json=body, headers={"api-key": BREVO_KEY}, timeout=60).raise_for_status()
+        assert sweep_of(there.service, "brevo").run(there.clock.now()).new == {"contactable": 2}
 
 
 def test_a_wish_for_all_is_not_hidden_by_a_part_that_was_asked_for_since(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dpsync.errors import ConfigurationError, DecisionRefused, PayloadInvalid
 from dpsync.intake.payload import parse_request
 from dpsync.intake.sources.reading import load, parse
 from dpsync.intake.sources.rules import SourceDelivery
-from dpsync.intake.sweeping.compare import LEFT, MAILED, Carried, differences
+from dpsync.intake.sweeping.compare import LEFT, MAILED, Carried, as_listed, differences
 from dpsync.ledger import rows
 from dpsync.model import Cause, Exemption, ExemptionCode, Request, Right, State, Subject, Way
 from dpsync.opt_out_scope import in_words, may_concern, named, read, spelled
@@ -238,6 +238,24 @@ def test_who_left_a_part_is_a_finding_only_in_that_part(
     assert differences(gone, Carried(leaves=parts)) == ([] if opted_out else [LEFT])
     both = Carried(leaves=parts) | Carried(left=parts)
     assert (both.leaves, both.left) == (parts, parts)
+
+
+@pytest.mark.parametrize("left", ["interest=ab/7", "list=12", "channel=sms", "channel=email"])
+def test_who_is_back_in_a_part_smaller_than_a_place_is_found_mailed_or_not(left: str) -> None:
+    there = RosterLine("ab", "7", "ada@example.org", mailed=True, used=True, opted_out=False)
+    parts, beside = frozenset({left}), frozenset({"interest=ab/8"})
+    for line in (there, replace(there, mailed=False)):
+        back = replace(line, within=parts)
+        assert differences(back, Carried(leaves=parts, left=parts)) == [MAILED]
+        assert differences(back, Carried(leaves=parts)) == [], "not done yet"
+        assert differences(back, Carried(leaves=beside, left=beside)) == [], "that is another part"
+        assert differences(replace(line, within=beside), Carried(leaves=parts, left=parts)) == []
+        assert as_listed(back).digested() != as_listed(line).digested(), "a person who let it be is asked anew"
+
+
+def test_only_parts_that_the_settings_name_are_asked_for() -> None:
+    of = processor(events=("audience=aa", "group=bb/7"), news=("everything",), talks=("nothing",))
+    assert scoped.named_parts(of) == {"audience=aa", "group=bb/7"}
 
 
 # --- the proof

@@ -387,3 +387,36 @@ def test_a_key_opens_the_account_that_a_scenario_gives_it_to() -> None:
         url = f"{sandbox.mailchimp_url}/lists"
         shown = requests.get(url, auth=("x", key), timeout=60).json()["lists"]
         assert [one["id"] for one in shown] == ["given"]
+
+
+def test_interest_groups_are_made_joined_and_left_and_a_wrong_one_changes_nothing(api: Caller) -> None:
+    categories = f"/lists/{api.first}/interest-categories"
+    made = api.call("POST", categories, {"title": "What for?", "type": "checkboxes"}).json()
+    assert title(api.call("POST", categories, {"title": "What for?", "type": "list"})) == (400, "Invalid Resource")
+    groups = f"{categories}/{made['id']}/interests"
+    events, news = (api.call("POST", groups, {"name": name}).json()["id"] for name in ("Events", "News"))
+    assert api.member("GET", ADA).json()["interests"] == {events: False, news: False}
+    assert api.member("PATCH", ADA, {"interests": {events: True}}).json()["interests"] == {events: True, news: False}
+    rows = api.call("GET", groups).json()["interests"]
+    assert [(one["name"], one["subscriber_count"], one["display_order"]) for one in rows] == [
+        ("Events", "1", 1),
+        ("News", "0", 2),
+    ]
+    for wrong, why in (({"0": True, news: True}, "Invalid interest ID: '0'."), ([events], "could not be validated")):
+        refused = api.member("PATCH", ADA, {"status": "unsubscribed", "interests": wrong})
+        assert title(refused) == (400, "Invalid Resource")
+        assert why in refused.json()["detail"]
+    assert (api.member("GET", ADA).json()["status"], api.sandbox.holds(ADA)) == (
+        "subscribed",
+        [(api.first, "subscribed")],
+    )
+    ben = {"email_address": BEN, "status": "subscribed", "interests": {news: True}}
+    assert api.call("POST", f"/lists/{api.first}/members", ben).json()["interests"][news] is True
+    listed = api.call("GET", f"/lists/{api.first}/members", fields="members.interests").json()["members"]
+    assert listed == [{"interests": {events: True, news: False}}, {"interests": {events: False, news: True}}]
+    assert api.call("DELETE", f"{groups}/{events}").status_code == 204
+    assert api.member("GET", ADA).json()["interests"] == {news: False}
+    assert api.call("GET", f"{groups}/{events}").status_code == 404
+    assert api.call("DELETE", f"{categories}/{made['id']}").status_code == 204
+    assert api.call("GET", categories).json()["total_items"] == 0
+    assert api.member("GET", BEN).json()["interests"] == {}

@@ -1,9 +1,9 @@
 """Whoever is back at a processor: of which request the DPO is asked, and until when it is asked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from dpsync.model import DONE_STATES, Right, State
 from dpsync.propagation.points import Point
@@ -24,14 +24,13 @@ def still_open(connection: Connection, points: Collection[Point]) -> set[Point]:
     return {point for point in points if point.finding in found}
 
 
-def request_of(connection: Connection, keys: Keys, processor: str, right: Right, address: str) -> str:
-    """The newest request for this right that was carried out there for whoever has the address; "" for none.
+def requests_of(connection: Connection, keys: Keys, processor: str, right: Right, address: str) -> Sequence[Any]:
+    """The requests for this right that were carried out there for whoever has the address, the newest first.
 
     One from all marketing goes before any from a part: what is asked once more must not be less than what stands.
     """
     bear = select(_A.person).where(_A.pseudonym.in_(keys.pseudonyms("address", address)))
     done = (_P.processor == processor, _P.right == right.value, _P.state.in_(_DONE), _P.person.in_(bear))
-    chosen = select(_P.request_id).join(t.request, _R.id == _P.request_id).where(*done)
-    chosen = chosen.order_by(_R.scope != "", _P.ordinal.desc()).limit(1)
-    row: Row[Any] | None = connection.execute(chosen).first()
-    return "" if row is None else str(row.request_id)
+    chosen = select(_R.id, _R.person, _R.received_at, _R.scope, _P.released)
+    chosen = chosen.join(t.propagation, _R.id == _P.request_id).where(*done)
+    return connection.execute(chosen.order_by(_R.scope != "", _P.ordinal.desc())).all()

@@ -5,12 +5,14 @@ first, so who is added meanwhile comes last. It shows all attributes of each, wh
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from dpsync.connector import Instruction, Roster, RosterLine
 from dpsync.connectors.brevo.calls import BLOCKS, PLACE, Calls, contact_in
+from dpsync.connectors.brevo.leaving import is_in
 from dpsync.errors import PayloadInvalid
 from dpsync.vendor.deliveries import moment
 from dpsync.vendor.errors import unreadable
@@ -26,22 +28,21 @@ class AccountRoster(Roster):
     def calls(self, order: Instruction | None) -> Calls:
         """Those of one instruction."""
 
-    def roster(self, after: str = "") -> Iterator[RosterLine]:
+    def roster(self, after: str = "", parts: Collection[str] = ()) -> Iterator[RosterLine]:
         """Every contact; whether one on the blocklist left or bounced, only a look at it tells."""
-        calls = self.calls(None)
-        return overlapping(lambda skipped: _page(calls, skipped), after)
+        return overlapping(partial(_page, self.calls(None), parts), after)
 
 
-def _page(calls: Calls, skipped: int) -> Page:
+def _page(calls: Calls, parts: Collection[str], skipped: int) -> Page:
     reply = calls.tell("GET", "/contacts", limit=str(PAGE), offset=str(skipped), sort="asc")
     found = calls.content(reply, dict)
     rows, total = found.get("contacts"), found.get("count")
     if not isinstance(rows, list) or not isinstance(total, int) or total < 0:
         raise unreadable()
-    return Page([_line(row) for row in rows], total)
+    return Page([_line(parts, row) for row in rows], total)
 
 
-def _line(row: object) -> RosterLine:
+def _line(parts: Collection[str], row: object) -> RosterLine:
     if not isinstance(row, dict):
         raise unreadable()
     # a contact with a number alone has no address
@@ -55,6 +56,7 @@ def _line(row: object) -> RosterLine:
         used=bool(held.unblocked or held.lists),
         opted_out=blocked,
         unsure=blocked,
+        within=frozenset(part for part in parts if is_in(part, held)),
         changed_at=_changed_at(row.get("modifiedAt")),
     )
 

@@ -39,12 +39,13 @@ class ListRoster(Roster):
     def places(self, calls: Calls) -> Iterable[Client]:
         """Every client with all its lists."""
 
-    def roster(self, after: str = "") -> Iterator[RosterLine]:
+    def roster(self, after: str = "", parts: Collection[str] = ()) -> Iterator[RosterLine]:
         """Everybody in every list of every client, also who is `Deleted` there: that keeps the data.
 
-        It gives no mark: whoever changes state while nobody reads would be passed over.
+        It gives no mark: whoever changes state while nobody reads would be passed over. It knows no part smaller than a
+        list.
         """
-        del after
+        del after, parts
         calls = self.calls(None)
         began, apart = ahead(calls, self._kit.clock.now())
         for client in self.places(calls):

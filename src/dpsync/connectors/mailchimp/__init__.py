@@ -4,7 +4,7 @@ The official package's endpoint methods are used over our own transport: as ship
 success, drops the headers and waits 120 s.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -185,10 +185,10 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         """What the audience says of it now."""
         return opted_out_at(self.calls(None), hint)
 
-    def roster(self, after: str = "") -> Iterator[RosterLine]:
+    def roster(self, after: str = "", parts: Collection[str] = ()) -> Iterator[RosterLine]:
         """Everybody in every audience."""
         calls = self.calls(None)
-        return lines_of(calls, self._every_place(calls), after)
+        return lines_of(calls, self._every_place(calls), after, parts)
 
     # --- one contact in one audience
 

@@ -7,11 +7,15 @@ from typing import Final
 from sqlalchemy import Connection
 
 from dpsync.connector import RosterLine
+from dpsync.intake import welcome
 from dpsync.intake.reconciliation.findings import SourceFinding
-from dpsync.intake.sweeping.compare import MAILED, RETURNED
+from dpsync.intake.sweeping.compare import MAILED, RETURNED, is_mailed_in
+from dpsync.model import Cause, Right
 from dpsync.propagation import came_back, questions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.points import back_point
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules import scoped
 
 _ASKED: Final = {RETURNED, MAILED}
 """A new consent ends these. A restriction is lifted, and told to the person before."""
@@ -40,8 +44,22 @@ def ask(
     points = []
     for one, line in found:
         right = one.difference.right
-        if right is None:
-            continue
-        if request_id := came_back.request_of(connection, controller.keys, processor, right, line.address):
+        if right and (request_id := _undone(connection, controller, processor, right, line)):
             points.append(back_point(request_id, processor, one.key))
     questions.ask(connection, controller, points, now)
+
+
+def _undone(connection: Connection, controller: Controller, name: str, right: Right, line: RosterLine) -> str:
+    """The request that the record contradicts, "" for none: none that a new consent ended, or of another part."""
+    processor = controller.processors[name]
+    done = came_back.requests_of(connection, controller.keys, name, right, line.address)
+    since = welcome.since(connection, controller.keys, {row.person for row in done})
+    for row in done:
+        if not row.scope:
+            if not welcome.is_ended(right.value, row.received_at, since.get(row.person)):
+                return str(row.id)
+            continue
+        everywhere = Cause.SCOPE_UNMAPPED in causes_of(row.released)
+        if any(is_mailed_in(part, line) for part in scoped.parts_of(row.scope, processor, everywhere=everywhere)):
+            return str(row.id)
+    return ""

@@ -59,8 +59,7 @@ def differences(line: RosterLine, carried: Carried) -> list[Difference]:
     found = []
     if carried.restricted and line.used:
         found.append(IN_USE)
-    # A blocked channel leaves the others: only of whole places is it seen that somebody is mailed there again.
-    if line.mailed and (carried.opted_out or any(_is_place(part, line.place) for part in carried.left)):
+    if (line.mailed and carried.opted_out) or any(is_mailed_in(part, line) for part in carried.left):
         found.append(MAILED)
     known = carried.mail_stopped or any(shows_as_left(part, line.place) for part in carried.leaves)
     if line.opted_out and not known and not carried.ours:
@@ -68,8 +67,10 @@ def differences(line: RosterLine, carried: Carried) -> list[Difference]:
     return found
 
 
-def _is_place(part: str, place: str) -> bool:
-    return not part.startswith("channel=") and shows_as_left(part, place)
+def is_mailed_in(part: str, line: RosterLine) -> bool:
+    """Whether somebody who left this part may be mailed in it: a blocked channel leaves the others of its place."""
+    whole = not part.startswith("channel=") and shows_as_left(part, line.place)
+    return part in line.within or (line.mailed and whole)
 
 
 def is_unusable(address: str) -> bool:
@@ -89,4 +90,5 @@ def as_listed(line: RosterLine) -> Listed:
         opted_out=not line.mailed,
         restricted=not line.used,
         unread=not line.address,
+        version=" ".join(sorted(line.within)),
     )

@@ -88,12 +88,13 @@ def forget_old(connection: Connection, now: datetime) -> None:
 
 
 def _said(line: RosterLine) -> dict[str, Any]:
-    return {**asdict(line), "changed_at": line.changed_at and line.changed_at.isoformat()}
+    at, within = line.changed_at and line.changed_at.isoformat(), sorted(line.within)
+    return {**asdict(line), "changed_at": at, "within": within}
 
 
 def _line(said: dict[str, Any]) -> RosterLine:
-    at = said["changed_at"]
-    return RosterLine(**{**said, "changed_at": at and datetime.fromisoformat(at)})
+    at, within = said["changed_at"], frozenset(said.get("within", ()))
+    return RosterLine(**{**said, "changed_at": at and datetime.fromisoformat(at), "within": within})
 
 
 def _context(processor: str) -> bytes:

@@ -34,6 +34,7 @@ from dpsync.intake.sweeping.strangers import Strangers
 from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
+from dpsync.propagation.rules import scoped
 from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding
 from dpsync.settings import Settings
 from dpsync.settings.sweeping import SweepSection
@@ -76,8 +77,8 @@ class Sweep(ComparedList):
         resume: bool = False,
     ) -> None:
         super().__init__(there, processor, source_of(processor), brake)
-        self._connector: Connector = there.controller.processors[processor].connector
-        self._account = there.controller.processors[processor].account
+        self._processor = there.controller.processors[processor]
+        self._connector: Connector = self._processor.connector
         self._share, self._sleep, self._resume, self._keeps = share, sleep, resume, True
         self._lines: dict[str, RosterLine] = {}  # of the new findings alone, of which the brake allows so many
         self._hints: dict[str, OptOutHint] = {}
@@ -101,16 +102,17 @@ class Sweep(ComparedList):
     def _read_list(self, look: Look, now: datetime) -> Generator[int, None, None]:
         if not isinstance(self._connector, Roster):
             raise ListUnknown("its connector cannot list whom it holds")
+        parts = scoped.named_parts(self._processor)
         before = self._taken_up(look, now) if self._resume and self._keeps else None
         if before is None:
             yield from self._strangers.read()
-            yield from self._read_on(look, self._connector.roster(), now, now)
+            yield from self._read_on(look, self._connector.roster(parts=parts), now, now)
             return
         try:
-            yield from self._read_on(look, self._connector.roster(before.mark), before.begun, now)
+            yield from self._read_on(look, self._connector.roster(before.mark, parts), before.begun, now)
         except _MovedOn:
             self._begin_anew(look)
-            yield from self._read_on(look, self._connector.roster(), now, now)
+            yield from self._read_on(look, self._connector.roster(parts=parts), now, now)
 
     def _taken_up(self, look: Look, now: datetime) -> SweepProgress | None:
         """How far another came who did not come to the end."""
@@ -182,7 +184,7 @@ class Sweep(ComparedList):
 
     def _demand_going_on(self, now: datetime) -> None:
         a = t.account.c
-        chosen = select(a.stopped, a.paused_until).where(a.id == self._account)
+        chosen = select(a.stopped, a.paused_until).where(a.id == self._processor.account)
         row = self._there.read(lambda connection: connection.execute(chosen).one_or_none())
         if row and (row.stopped or (row.paused_until is not None and row.paused_until > max(now, self._now()))):
             raise ListUnknown(_STOPPED)
@@ -192,9 +194,7 @@ class Sweep(ComparedList):
 
     def _compare_all(self, look: Look, page: Sequence[RosterLine], now: datetime) -> Generator[int, None, None]:
         there = self._there
-        read = partial(
-            carried_of, keys=there.keys, processor=there.controller.processors[self._name], page=page, begun=now
-        )
+        read = partial(carried_of, keys=there.keys, processor=self._processor, page=page, begun=now)
         look.counted.listed += len(page)
         self._strangers.see(page)
         for line, carried in zip(page, there.read(read), strict=True):

@@ -21,7 +21,7 @@ from dpsync.reports.words import day, moment
 
 _FOUND: Final = {
     RETURNED: "the person was erased there, and a record with the address is there",
-    MAILED: "the person opted out, and may be written to from there",
+    MAILED: "the person opted out, of all of it or of a part, and may be written to from there",
     IN_USE: "the person is restricted, and nothing keeps the record from use",
     LEFT: "the person is unsubscribed there, and it is not known whether by their wish, or by dpsync for a restriction",
 }

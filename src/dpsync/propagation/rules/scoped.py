@@ -54,6 +54,11 @@ def parts_of(scope: str, processor: Processor, *, everywhere: bool) -> frozenset
     return frozenset(found.only or ()) if found.scope else frozenset({EVERYTHING})
 
 
+def named_parts(processor: Processor) -> frozenset[str]:
+    """Every part of a processor that its settings name."""
+    return frozenset(part for meant in processor.scopes.values() for part in meant) - {EVERYTHING, NOTHING}
+
+
 def told(scope: str, processor: Processor, *, everywhere: bool) -> Narrowed:
     """What is told. `everywhere`: a person said that it is to be everything there.
 

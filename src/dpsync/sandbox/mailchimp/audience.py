@@ -60,6 +60,24 @@ def digest(address: str) -> str:
     return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class GroupCategory:
+    """A question of the sign-up form, whose answers are interest groups."""
+
+    id: str
+    title: str
+    kind: str = "checkboxes"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One interest group. `category`: the id of its category."""
+
+    id: str
+    category: str
+    name: str
+
+
 @dataclass(slots=True)
 class Member:
     """One contact of one audience. `left_by_link`: the person unsubscribed, so only the person can come back."""
@@ -77,6 +95,7 @@ class Member:
     vip: bool = False
     notes: dict[int, str] = field(default_factory=dict)
     events: list[dict[str, object]] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -97,6 +116,8 @@ class Audience:
     contacts: dict[str, Member] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     fake: set[str] = field(default_factory=set)
+    categories: dict[str, GroupCategory] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
     added: int = 0
 
     def find(self, reference: str) -> Member:
@@ -186,6 +207,19 @@ class Audience:
             raise Problem(400, "Invalid Resource", "Your merge fields were invalid.", refused)
         member.merge_fields.update(known)
 
+    def asked_groups(self, given: object) -> Mapping[str, bool]:
+        """The interest groups that a call names, each with whether the contact is to be in it; the others stay.
+
+        Raises:
+            Problem: 400, where it names one that the audience has not.
+        """
+        if not isinstance(given, dict) or not all(isinstance(one, bool) for one in given.values()):
+            raise invalid("interests", "Schema describes object, array found instead")
+        for name in given:
+            if name not in self.groups:
+                raise Problem(400, "Invalid Resource", f"Invalid interest ID: '{name}'.")
+        return given
+
     def check_move(self, member: Member, address: str) -> None:
         """Raises Problem unless this contact may take that address. Another spelling of its own is no move."""
         if digest(address) == member.id:
@@ -218,6 +252,11 @@ class Audience:
                 allow="GET, PUT, PATCH",
             )
         member.status = "archived"
+
+    def regroup(self, member: Member, asked: Mapping[str, bool]) -> None:
+        """Put a contact into interest groups, or take it out of them."""
+        member.groups |= {name for name, inside in asked.items() if inside}
+        member.groups -= {name for name, inside in asked.items() if not inside}
 
     def forget(self, member: Member) -> None:
         """Erases for good: nothing is left but the hash that refuses a re-import."""

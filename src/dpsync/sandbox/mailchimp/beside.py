@@ -213,12 +213,16 @@ def _put(asked: Asked, audience: Audience, given: Mapping[str, object]) -> tuple
     address, status = str(given.get("email_address", "")), check_status(given.get("status"))
     fields = given.get("merge_fields", {})
     values = fields if isinstance(fields, dict) else {}
+    groups = audience.asked_groups(given.get("interests", {}))
     present = audience.members.get(digest(address))
     if present is None:
-        return audience.add(address, status, values, asked.stamp, skip_validation=asked.lax), "created"
+        made = audience.add(address, status, values, asked.stamp, skip_validation=asked.lax)
+        audience.regroup(made, groups)
+        return made, "created"
     if not asked.body.get("update_existing"):
         audience.check_new_address(address)
     audience.merge(present, values, skip_validation=asked.lax)
+    audience.regroup(present, groups)
     present.status = status
     return present, "patched"
 

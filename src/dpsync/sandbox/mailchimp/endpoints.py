@@ -11,6 +11,7 @@ from dpsync.sandbox.mailchimp.asked import LIST, MEMBER, Asked, Change
 from dpsync.sandbox.mailchimp.audience import Account, Member, Problem, check_return, check_status, digest, invalid
 from dpsync.sandbox.mailchimp.beside import ROUTES as BESIDE
 from dpsync.sandbox.mailchimp.beside import add_members
+from dpsync.sandbox.mailchimp.interests import ROUTES as INTERESTS
 from dpsync.sandbox.mailchimp.rendering import account_body, audience_body, chosen, member_body, page_of
 from dpsync.sandbox.mailchimp.webhooks import ROUTES as HOOKS
 
@@ -183,7 +184,9 @@ def _merge_fields(asked: Asked) -> Mapping[str, object]:
 
 def _create(asked: Asked, address: str, status: str) -> Answer:
     audience = asked.audience
+    groups = audience.asked_groups(asked.body.get("interests", {}))
     member = audience.add(address, status, _merge_fields(asked), asked.stamp, skip_validation=asked.lax)
+    audience.regroup(member, groups)
     return Answer(200, member_body(audience, member), (Change("created", audience, member),))
 
 
@@ -195,7 +198,9 @@ def _update(asked: Asked, member: Member) -> Answer:
     was, left = member.email_address, member.status
     audience.check_move(member, address)
     check_return(member, status)
+    groups = audience.asked_groups(asked.body.get("interests", {}))
     audience.merge(member, _merge_fields(asked), skip_validation=asked.lax)
+    audience.regroup(member, groups)
     kinds = []
     if address != was:
         audience.move(member, address)
@@ -227,5 +232,6 @@ ROUTES: Table = {
     MEMBER + "/tags": {"GET": read_tags, "POST": change_tags},
     "/search-members": {"GET": search_members},
     **BESIDE,
+    **INTERESTS,
     **HOOKS,
 }

@@ -8,19 +8,30 @@ from typing import Literal
 from pydantic import Field
 
 from dpsync.sandbox.mailchimp.asked import Change, MailchimpSwitches
-from dpsync.sandbox.mailchimp.audience import DEFAULT_FIELDS, Account, Audience, digest, made_fields
+from dpsync.sandbox.mailchimp.audience import (
+    DEFAULT_FIELDS,
+    Account,
+    Audience,
+    Group,
+    GroupCategory,
+    digest,
+    made_fields,
+)
 from dpsync.sandbox.mailchimp.merge_fields import MergeFieldType
 from dpsync.sandbox.vendor import Part, Section
 
 
 class SeedMember(Part):
-    """One contact. `status` may also be `archived`; `left_by_link`: only the person may subscribe again."""
+    """One contact. `status` may also be `archived`; `left_by_link`: only the person may subscribe again; `groups`: the
+    ids of the interest groups that it is in.
+    """
 
     email: str
     status: str = "subscribed"
     merge_fields: dict[str, str | int | float | dict[str, str]] = Field(default_factory=dict)
     left_by_link: bool = False
     tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class SeedMergeField(Part):
@@ -35,7 +46,9 @@ def _usual() -> dict[str, MergeFieldType | SeedMergeField]:
 
 
 class SeedAudience(Part):
-    """One audience. `merge_fields`: type by tag, or type and options; `forgotten` and `fake`: addresses it refuses."""
+    """One audience. `merge_fields`: type by tag, or type and options; `forgotten` and `fake`: addresses it refuses;
+    `groups`: by the title of their category, the names of interest groups by their ids.
+    """
 
     id: str
     name: str = ""
@@ -44,6 +57,7 @@ class SeedAudience(Part):
     members: tuple[SeedMember, ...] = ()
     forgotten: tuple[str, ...] = ()
     fake: tuple[str, ...] = ()
+    groups: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class SeedAccount(Part):
@@ -113,6 +127,10 @@ def fill(audience: Audience, part: SeedAudience, now: datetime) -> None:
     audience.fields = made_fields(types, part.required)
     audience.fake |= {address.strip().lower() for address in part.fake}
     audience.forgotten |= {digest(address) for address in part.forgotten}
+    for title, names in part.groups.items():
+        category = GroupCategory(digest(f"{audience.id}/{title}")[:10], title)
+        audience.categories[category.id] = category
+        audience.groups |= {own_id: Group(own_id, category.id, name) for own_id, name in names.items()}
     for member in part.members:
         plant(audience, member, now)
 
@@ -123,6 +141,7 @@ def plant(audience: Audience, seeded: SeedMember, now: datetime) -> None:
     member = audience.add(seeded.email, "subscribed" if archived else seeded.status, seeded.merge_fields, _stamp(now))
     member.status = seeded.status
     member.left_by_link = seeded.left_by_link
+    audience.regroup(member, audience.asked_groups(dict.fromkeys(seeded.groups, True)))
     member.tags = {name: int(digest(name)[:6], 16) for name in seeded.tags}
 
 

@@ -25,7 +25,7 @@ def member_body(audience: Audience, member: Member) -> Json:
         "status": member.status,
         "consents_to_one_to_one_messaging": True,
         "merge_fields": dict(member.merge_fields),
-        "interests": {},
+        "interests": {name: name in member.groups for name in audience.groups},
         "stats": {"avg_open_rate": 0, "avg_click_rate": 0},
         "ip_signup": "",
         "timestamp_signup": "",
