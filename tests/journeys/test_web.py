@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from statistics import median
@@ -63,6 +63,10 @@ INBOUND = "Inbound_secret-of_128-bits"
 class Impatient(limits.LimitedProtocol):
     header_seconds = 0.3
     body_seconds = 0.3
+
+
+class Crowded(limits.LimitedProtocol):
+    most_connections = 20
 
 
 @dataclass
@@ -273,9 +277,9 @@ def hear(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(house: House, **options: float) -> Iterator[Served]:
+def serving(house: House, protocol: type[limits.LimitedProtocol] = Impatient, **options: float) -> Iterator[Served]:
     config = serve_config(create_app(receiver(house), **options), "127.0.0.1", 0)  # type: ignore[arg-type]  # because the options are of two types
-    config.http = Impatient
+    config.http = protocol
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -546,6 +550,18 @@ def test_who_sends_slowly_or_too_much_makes_nobody_else_wait(served: Served, cou
         if slower < 1.5:
             break
     counted(29, times_slower_for_others=slower)
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /requests HT", written(BODY, sent=BODY[:10])])
+def test_however_many_connections_say_nothing_they_keep_nobody_out(begun: bytes) -> None:
+    with serving(House(), Crowded) as served, ExitStack() as open_ones, requests.Session() as known:
+        for _ in range(2):
+            for _ in range(5 * Crowded.most_connections):
+                idle = open_ones.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=60))
+                with suppress(OSError):  # it may have given way already
+                    idle.sendall(begun)
+            assert served.post().status_code == 202
+            assert known.get(served.url("/healthz"), timeout=60).status_code == 200
 
 
 def test_dripping_bytes_wins_no_time(served: Served) -> None:

@@ -7,7 +7,7 @@ that sends half a header is waited for without end.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h11
 import uvicorn
@@ -22,11 +22,16 @@ HEADER_SECONDS = 10.0
 BODY_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30
 
+_THEIR_TURN: Final = (h11.IDLE, h11.SEND_BODY)
+"""The states of a peer that we wait for: nothing of a request is here, or not all of it."""
+
 HANG_UP: Final = "dpsync.hang_up"
 """Under which name an application finds what closes the connection without an answer."""
 
 MOST_CONNECTIONS = 512
-"""Half of the usual 1,024 file descriptors: a flood of connections must not keep the database from its own."""
+"""Half of the usual 1,024 file descriptors: a flood of connections must not keep the database from its own. Beyond it,
+the connection whose request we wait for longest gives way: 3,000 that say nothing would otherwise keep everybody out.
+"""
 
 PHRASES = {
     400: b"Bad Request",
@@ -78,6 +83,7 @@ class OneFraming(h11.Connection):
 class LimitedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 with a time limit on headers and on the body, and a cap on connections."""
 
+    most_connections = MOST_CONNECTIONS
     header_seconds = HEADER_SECONDS
     body_seconds = BODY_SECONDS
 
@@ -97,6 +103,7 @@ class LimitedProtocol(H11Protocol):
         self._broken_off: Callable[[int], None] = getattr(state, "broken_off", lambda _: None)
         self._limit: asyncio.TimerHandle | None = None
         self._awaited: object = None
+        self._awaited_since = 0.0
 
     async def _with_a_way_to_hang_up(self, scope: Any, receive: Any, send: Any) -> None:
         scope[HANG_UP] = self._hang_up
@@ -110,7 +117,8 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # because uvicorn narrows it too
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        self._awaited_since = self.loop.time()
+        if not self._has_room():
             transport.abort()
             return
         # asyncio forgets it on sockets that were handed in ready made; head and body are two writes, and the second
@@ -126,6 +134,7 @@ class LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._awaited_since = self.loop.time()
         # The beginning of a next request may lie here already, and no further byte need ever come.
         self._watch()
 
@@ -154,6 +163,16 @@ class LimitedProtocol(H11Protocol):
             self._limit.cancel()
         self._awaited = what
         self._limit = None if what is None else self.loop.call_later(seconds, self._too_slow)
+
+    def _has_room(self) -> bool:
+        """Whether this connection can stay: where there are too many, the one goes whose request we wait for longest."""
+        if len(self.connections) <= self.most_connections:
+            return True
+        open_ones = [one for one in cast("set[LimitedProtocol]", self.connections) if not one.transport.is_closing()]
+        silent = [one for one in open_ones if one is not self and one.conn.their_state in _THEIR_TURN]
+        if len(open_ones) > self.most_connections and silent:
+            min(silent, key=lambda one: one._awaited_since)._too_slow()
+        return len(open_ones) <= self.most_connections or bool(silent)
 
     def _too_slow(self) -> None:
         # Who never sent a byte is no client to answer; browsers open such connections ahead of need.
