@@ -66,8 +66,12 @@ def sandbox(people: int, latency_ms: float) -> Iterator[Box]:
             process.stdout.close()
 
 
-def settings(folder: Path, box: Box | None, port: int = 0) -> Path:
-    """Write the settings of an installation with one processor an account."""
+UNBRAKED = 1_000_000
+"""What is measured without the brake says so."""
+
+
+def settings(folder: Path, box: Box | None, port: int = 0, *, brake: int = UNBRAKED) -> Path:
+    """Write the settings of an installation with one processor an account. Without a box nobody listens there."""
     lines = [
         "[controller]",
         'name = "Bench"',
@@ -82,7 +86,7 @@ def settings(folder: Path, box: Box | None, port: int = 0) -> Path:
         'secrets = [{ env = "BENCH_SECRET" }]',
         f'listen = "127.0.0.1:{port or 8460}"',
         "[safety]",
-        "irreversible_per_day = 1000000",  # measured without the brake, and said so
+        f"irreversible_per_day = {brake}",
     ]
     for account in range(ACCOUNTS):
         lines += [
@@ -105,11 +109,13 @@ def environment(store_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def installed(store_url: str | None, box: Box | None, port: int = 0) -> Iterator[tuple[Path, Installation]]:
+def installed(
+    store_url: str | None, box: Box | None, port: int = 0, *, brake: int = UNBRAKED
+) -> Iterator[tuple[Path, Installation]]:
     """A fresh installation, its store made. `store_url` None: a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="dpsync-bench-") as name:
         folder = Path(name)
-        config = settings(folder, box, port)
+        config = settings(folder, box, port, brake=brake)
         Keys.create(folder / "keys")
         with Installation(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as there:
             initialise(there)

@@ -1,7 +1,9 @@
 """The receiver under load: 32 connections, each sending signed webhooks one by one to a real `dpsync serve`."""
 
 import asyncio
+import itertools
 import json
+import math
 import os
 import re
 import subprocess
@@ -9,14 +11,14 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.installation import SECRET
+from bench.installation import ACCOUNTS, SECRET, address
 from dpsync.signature import signed_headers
 
 CONNECTIONS = 32
@@ -79,13 +81,13 @@ def _ready(port: int) -> bool:
         connection.close()
 
 
-def message(number: int) -> bytes:
-    """One complete HTTP request with a signed opt-out of an invented person."""
+def message(number: int, right: str = "opt_out") -> bytes:
+    """One complete HTTP request with a signed opt-out, or another right, of a person whom one account may hold."""
     now = datetime.now(UTC)
     data = {
-        "right": "opt_out",
+        "right": right,
         "received_at": now.isoformat(),
-        "subject": {"id": f"crm-{number}", "email": f"l{number}@example.org"},
+        "subject": {"id": f"crm-{number}", "email": address(number % ACCOUNTS, number // ACCOUNTS)},
     }
     body = json.dumps({"type": "data_subject.request", "timestamp": now.isoformat(), "data": data}).encode()
     headers = {"host": "bench", "content-type": "application/json", "content-length": str(len(body))}
@@ -94,36 +96,49 @@ def message(number: int) -> bytes:
     return head.encode() + b"\r\n" + body
 
 
-async def _sender(port: int, messages: list[bytes], times: list[float], refused: list[int]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while messages:
-        one = messages.pop()
-        begun = time.perf_counter()
-        writer.write(one)
-        head = await reader.readuntil(b"\r\n\r\n")
-        found = re.search(rb"content-length: (\d+)", head)
-        await reader.readexactly(int(found.group(1)) if found else 0)
-        times.append(time.perf_counter() - begun)
-        if not head.startswith(b"HTTP/1.1 202"):
-            refused.append(1)
-    writer.close()
-    await writer.wait_closed()
+@dataclass(slots=True)
+class _Senders:
+    """Those who share one row of messages, and what they saw."""
+
+    port: int
+    messages: Iterator[bytes]
+    times: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    async def send(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Send one after the other over one connection, each when `wait` lets it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for one in self.messages:
+            await wait()
+            begun = time.perf_counter()
+            writer.write(one)
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"content-length: (\d+)", head)
+            await reader.readexactly(int(found.group(1)) if found else 0)
+            self.times.append(time.perf_counter() - begun)
+            self.refused += not head.startswith(b"HTTP/1.1 202")
+        writer.close()
+        await writer.wait_closed()
 
 
-def load(port: int, count: int) -> Load:
-    """Send `count` signed webhooks over 32 connections from this process."""
-    messages = [message(number) for number in range(count)]
-    times: list[float] = []
-    refused: list[int] = []
+def load(port: int, count: int, *, first: int = 0, right: str = "opt_out", per_second: float = math.inf) -> Load:
+    """Send `count` signed webhooks over 32 connections from this process, at most so many a second."""
+    # Made one by one: a signature is good for five minutes, and this may take longer.
+    senders = _Senders(port, (message(number, right) for number in range(first, first + count)))
+    began, turn = time.perf_counter(), itertools.count()
 
-    async def run() -> float:
-        begun = time.perf_counter()
-        await asyncio.gather(*[_sender(port, messages, times, refused) for _ in range(CONNECTIONS)])
-        return time.perf_counter() - begun
+    async def wait() -> None:
+        early = began + next(turn) / per_second - time.perf_counter()
+        if early > 0:
+            await asyncio.sleep(early)
 
-    seconds = asyncio.run(run())
-    times.sort()
-    return Load(count, seconds, times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000, len(refused))
+    async def run() -> None:
+        await asyncio.gather(*[senders.send(wait) for _ in range(CONNECTIONS)])
+
+    asyncio.run(run())
+    seconds, times = time.perf_counter() - began, sorted(senders.times)
+    p50, p99 = (times[int(len(times) * share)] * 1000 for share in (0.5, 0.99))
+    return Load(count, seconds, p50, p99, senders.refused)
 
 
 def installed_size() -> tuple[int, float]:

@@ -1,7 +1,8 @@
 """`python -m bench.reporting REQUESTS [--pending]`: what `report` and `status` cost, each in a process of its own.
 
 Erasures at three imitated Mailchimp accounts, all of one month: driven to their end, each with its receipt; with
-`--pending` only accepted, which a hundred thousand are in minutes. CPU is that of the process, user and system.
+`--pending` only accepted, with nobody there to tell, which a hundred thousand are in minutes. CPU is that of the
+process, user and system.
 The first report compares everything with the ledger; the second, of more than 10,000 entries, relies on that, and comes
 after the comparison that a service makes each hour.
 """
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,11 +32,11 @@ AT_ONCE = 5_000
 
 
 @contextmanager
-def filled(folder: Path, requests: int, *, pending: bool) -> Iterator[dict[str, str]]:
+def filled(folder: Path, requests: int, *, pending: bool, port: int = 0) -> Iterator[dict[str, str]]:
     """An installation with so many requests; gives the environment that its commands need."""
     installing.ACCOUNTS = PROCESSORS
-    with installing.sandbox(1 if pending else requests, 0) as box:
-        config = installing.settings(folder, box)
+    with nullcontext() if pending else installing.sandbox(requests, 0) as box:
+        config = installing.settings(folder, box, port)
         Keys.create(folder / "keys")
         environ = installing.environment(f"sqlite:///{folder / 'dpsync.db'}")
         with Installation(config, environ) as there:

@@ -33,6 +33,11 @@ MOST_CONNECTIONS = 512
 the connection whose request we wait for longest gives way: 3,000 that say nothing would otherwise keep everybody out.
 """
 
+AT_ONCE = 64
+"""How many connections asyncio takes in one turn: with uvicorn's 2,048 a flood of them used up all file descriptors
+before the cap could end one, and asyncio then takes none for a second.
+"""
+
 PHRASES = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -218,6 +223,7 @@ def serve_config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         forwarded_allow_ips="127.0.0.1,::1",
+        backlog=AT_ONCE,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=10,
     )

@@ -15,6 +15,9 @@ from dpsync.liveness import Pulse
 SILENT_FOR = 60.0
 """Real seconds within which its loop turns, ten times a second else."""
 
+WAITING = 4096
+"""Connections that may wait to be taken; beyond it Linux drops them, and a client tries again after 1, 3, 7, 15 s."""
+
 
 class Server(uvicorn.Server):
     """uvicorn, telling once when it answers; a signal sets `stop`, so that all shut down side by side."""
@@ -50,6 +53,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(WAITING)  # asyncio has just shortened the row to what it takes in one turn
         self._up()
 
 
@@ -63,7 +68,7 @@ def listening(where: str) -> Iterator[socket.socket]:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host.strip("[]"), int(port)))
-            listener.listen(512)
+            listener.listen(WAITING)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or "no such host"
             raise Locked(f"cannot listen on {where}: {why}", code="DP-104") from error
