@@ -108,7 +108,7 @@ class LimitedProtocol(H11Protocol):
         self._broken_off: Callable[[int], None] = getattr(state, "broken_off", lambda _: None)
         self._limit: asyncio.TimerHandle | None = None
         self._awaited: object = None
-        self._awaited_since = 0.0
+        self.awaited_since = 0.0
 
     async def _with_a_way_to_hang_up(self, scope: Any, receive: Any, send: Any) -> None:
         scope[HANG_UP] = self._hang_up
@@ -122,7 +122,7 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # because uvicorn narrows it too
         super().connection_made(transport)
-        self._awaited_since = self.loop.time()
+        self.awaited_since = self.loop.time()
         if not self._has_room():
             transport.abort()
             return
@@ -139,7 +139,7 @@ class LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._awaited_since = self.loop.time()
+        self.awaited_since = self.loop.time()
         # The beginning of a next request may lie here already, and no further byte need ever come.
         self._watch()
 
@@ -167,19 +167,20 @@ class LimitedProtocol(H11Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._awaited = what
-        self._limit = None if what is None else self.loop.call_later(seconds, self._too_slow)
+        self._limit = None if what is None else self.loop.call_later(seconds, self.give_up)
 
     def _has_room(self) -> bool:
-        """Whether this connection can stay: where there are too many, the one goes whose request we wait for longest."""
+        """Whether this connection can stay: of too many, the one goes whose request we wait for longest."""
         if len(self.connections) <= self.most_connections:
             return True
         open_ones = [one for one in cast("set[LimitedProtocol]", self.connections) if not one.transport.is_closing()]
         silent = [one for one in open_ones if one is not self and one.conn.their_state in _THEIR_TURN]
         if len(open_ones) > self.most_connections and silent:
-            min(silent, key=lambda one: one._awaited_since)._too_slow()
+            min(silent, key=lambda one: one.awaited_since).give_up()
         return len(open_ones) <= self.most_connections or bool(silent)
 
-    def _too_slow(self) -> None:
+    def give_up(self) -> None:
+        """End a connection that sent too little for too long: 408, where it said anything at all."""
         # Who never sent a byte is no client to answer; browsers open such connections ahead of need.
         silent = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
         if silent:
