@@ -1,9 +1,9 @@
 """Whether the record can be relied on: the one verdict that every command, report and alert goes by, and /metrics."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 
@@ -13,18 +13,19 @@ from dpsync import key_register, liveness
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import raise_alert
 from dpsync.custody.differences import Differences
-from dpsync.custody.marks import anchored_at
 from dpsync.errors import ProofDamaged
 from dpsync.installation import Installation
 from dpsync.ledger import anchor_chain, comparison, receipt_comparison
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.note import parse as parse_note
+from dpsync.ledger.stored_rows import Stretched
 from dpsync.ledger.unchanged import ComparedPage, PageDigests
 from dpsync.propagation import owed, receipts
 from dpsync.propagation.receipts import Opening
 from dpsync.scope import Scope, WholeComparison, concerned, relied_on, remember
 from dpsync.store import meta
 from dpsync.store.columns import EPOCH
+from dpsync.store.database import reading
 from dpsync.store.writer import Unit
 
 HASHED_AT_ONCE = 10_000
@@ -32,8 +33,8 @@ HASHED_AT_ONCE = 10_000
 says how many were found in order earlier, and all are read each week.
 """
 
-OLDEST_ANCHOR = timedelta(days=2)
-"""There is one a day, and one after each request that closes."""
+PageTaker = Callable[[Connection, Stretched], None]
+"""Takes what reports print of a page of requests, and the view in which that was read."""
 
 _KEY = "soundness"
 """Under which key table `meta` keeps when it was judged last, and how many problems there were."""
@@ -137,36 +138,67 @@ def judge(
     progress: Callable[[int, int], None] | None = None,
     scope: Scope | None = None,
 ) -> Soundness:
-    """Verify the ledger, compare every row with it, and remember how that ended.
+    """Verify the ledger, compare every row with it, and remember how that ended; see `judging`."""
+    with judging(installation, now, full=full, progress=progress, scope=scope) as (_, sound):
+        return sound
+
+
+@contextmanager
+def judging(
+    installation: Installation,
+    now: datetime,
+    *,
+    full: bool,
+    progress: Callable[[int, int], None] | None = None,
+    scope: Scope | None = None,
+    each_page: PageTaker = lambda *_: None,
+) -> Iterator[tuple[Connection, Soundness]]:
+    """Verify the ledger and compare every row with it; gives how that ended, and the view in which rows were compared.
+    At the end it is remembered.
 
     Where accepted requests were lost it is not remembered here: a write would take away the way back.
     `full`: the ledger from its first entry. `scope`: of a long record whose last comparison of everything found nothing
     wrong and is less than a week old, only the requests of the scope, and those of which the ledger tells anything
-    since. Else every row is compared: some ten seconds for 10,000 requests.
+    since. Else every row is compared: some ten seconds for 10,000 requests. `each_page` takes in the same view what
+    reports print of each page of requests that is compared, in order of receipt; of some not, where too much is wrong.
     """
     whole = None if scope is None else installation.read(partial(_relied_on, installation, now))
     found = verify_ledger(installation, full=full, progress=progress, quick=whole is not None)
-    each_page = partial(progress, found.entries, found.entries) if progress else lambda: None
     digests: dict[int, PageDigests] = {}
 
-    def work(connection: Connection) -> Soundness:
-        shut = key_register.shut(connection, installation.keys)
-        keys = (*key_register.problems(connection, installation.keys), *_uncompared(connection, installation, shut))
-        gone = key_register.destroyed(connection, installation.keys)
-        kept = installation.custody.receipts.commit_key
-        before = concerned(connection, scope, whole) if scope and whole else None
-        differing = (
-            *comparison.differences(connection, installation.keys, each_page, shut, kept, before, digests),
-            *islice(owed.problems(connection, _accounts(installation), now, gone), comparison.MOST_NAMED),
-        )
-        older, outside = comparison.older_requests(connection), () if whole else files(connection, installation)
-        return Soundness(found, differing, older, keys, outside, whole.at if whole else None)
+    def looked_at(connection: Connection, page: Stretched) -> None:
+        each_page(connection, page)
+        if progress:
+            progress(found.entries, found.entries)
 
-    sound = installation.read(work)
+    def compared(connection: Connection, shut: Collection[str]) -> tuple[str, ...]:
+        taken, kept = partial(looked_at, connection), installation.custody.receipts.commit_key
+        before = concerned(connection, scope, whole) if scope and whole else None
+        return comparison.differences(connection, installation.keys, taken, shut, kept, before, digests)
+
+    liveness.beat()
+    with reading(installation.engine) as connection:
+        outside = () if whole else files(connection, installation)
+        sound = _sound(connection, installation, now, found, compared)
+        yield connection, (sound := replace(sound, files=outside, compared_at=whole.at if whole else None))
     if not found.lost:
         pages = {number: ComparedPage(these, found.entries) for number, these in digests.items()}
         installation.write(lambda unit: _keep(unit, installation, now, sound, whole, pages))
-    return sound
+
+
+def _sound(
+    connection: Connection,
+    there: Installation,
+    now: datetime,
+    found: Verification,
+    compared: Callable[[Connection, Collection[str]], tuple[str, ...]],
+) -> Soundness:
+    """With all but the files. `compared`: the rows with the ledger, but for those of the months whose key is lost."""
+    shut = key_register.shut(connection, there.keys)
+    keys = (*key_register.problems(connection, there.keys), *_uncompared(connection, there, shut))
+    gone = key_register.destroyed(connection, there.keys)
+    undone = islice(owed.problems(connection, _accounts(there), now, gone), comparison.MOST_NAMED)
+    return Soundness(found, (*compared(connection, shut), *undone), comparison.older_requests(connection), keys)
 
 
 def _accounts(installation: Installation) -> dict[str, str]:
@@ -228,41 +260,6 @@ def _go_on_from_here(installation: Installation, now: datetime) -> None:
     if installation.custody.journal.exists:  # one that is gone by now is not begun anew: the next look names it
         with suppress(ProofDamaged):
             installation.custody.settle(installation.read, installation.write, now)
-
-
-def tell_of_keys(installation: Installation, now: datetime) -> None:
-    """A key that goes while the service runs is told at once: from then on nothing is accepted."""
-    if not (problems := key_problems(installation)):
-        return
-    installation.tell(
-        cause=AlertCause.KEYS,
-        role="operator",
-        subject="A key is lost or is the wrong one: dpsync accepts no request",
-        body=f"{'; '.join(problems)}. Run `dpsync check`.",
-        now=now,
-    )
-
-
-def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
-    """An anchor of the day before yesterday is told of: what was recorded since rests on our own word alone."""
-    at = installation.read(anchored_at)
-    if at is None or now - at <= OLDEST_ANCHOR:
-        return
-    # A service that was off for days has its checkpoint of this morning still before it.
-    with suppress(ProofDamaged):
-        installation.anchor(now)
-    at = installation.read(anchored_at)
-    if at is None or now - at <= OLDEST_ANCHOR:
-        return
-    installation.tell(
-        cause=AlertCause.ANCHOR,
-        role="operator",
-        subject="No checkpoint was kept outside the database for two days",
-        body=f"The newest is of {at.astimezone(installation.zone):%d %b %Y %H:%M}. Until there is a newer one, "
-        "nobody else can show what was recorded since. Look whether the folder of [ledger] anchor can be written, "
-        "and run `dpsync verify`.",
-        now=now,
-    )
 
 
 def _keep(

@@ -156,6 +156,15 @@ def test_what_the_ledger_tells_is_read_only_of_pages_that_changed(there: Install
     assert pages() == 0
 
 
+def test_a_report_reads_what_it_prints_once_in_the_view_in_which_it_is_compared(there: Installation) -> None:
+    assert by_the_clock(there, full=False) == []
+    with asked_of_databases() as statements:
+        report = month_report(there.service, there.clock.now())
+    assert len(report.received) + len(report.carried) > 0
+    read = [one.statement for one in statements if "propagation.done_at" in one.statement]
+    assert len(read) == 1, read
+
+
 def test_each_hour_every_row_is_looked_at_and_the_ledger_read_only_of_pages_that_changed(there: Installation) -> None:
     def hour() -> tuple[int, list[str]]:
         with asked_of_databases() as statements:

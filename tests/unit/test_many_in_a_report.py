@@ -6,23 +6,31 @@ import hashlib
 import io
 import tracemalloc
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
 
 import pytest
 from sqlalchemy import Connection, event, update
 
+from dpsync.ledger.stored_rows import printed_of, stretches
 from dpsync.model import State
 from dpsync.reports import render
+from dpsync.reports.period import begin_and_end, is_printed
+from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.shown import EXCEPTION_ROWS, ORDINARY_ROWS, first_lines, first_requests
-from dpsync.reports.standing import read_standing
+from dpsync.reports.standing import Standings, read_standing
 from dpsync.reports.visible import visible
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
-from tests.unit.test_reports import NOW, PROCESSORS, Rows, november
+from tests.unit.test_reports import LONDON, NOW, PROCESSORS, RECEIVED, Rows, november
 
 PLACES = 3
 MANY = ORDINARY_ROWS // PLACES + 34
 """Requests of three processors each, so that 34 have no room."""
+
+
+def one_by_name() -> dict[str, ProcessorLine]:
+    return {one.name: one for one in PROCESSORS}
 
 
 @pytest.fixture
@@ -113,7 +121,7 @@ def test_where_many_requests_stand_is_read_in_few_questions_and_few_columns(rows
         event.remove(rows.engine, "before_cursor_execute", hear)
         return [one for one in statements if "FROM " in one and "sqlite_master" not in one]
 
-    known = {one.name: one for one in PROCESSORS}
+    known = one_by_name()
 
     def steps() -> int:
         with reading(rows.engine) as connection, cProfile.Profile() as profile:
@@ -127,6 +135,31 @@ def test_where_many_requests_stand_is_read_in_few_questions_and_few_columns(rows
     assert len(many) == len(few) == 4
     assert not any(unread in one for one in many for unread in ("sealed", "brake_at", "wrapped_key", "handed"))
     assert (steps() - before) / 200 < 60, "of each request with its three places; a million of them are read"
+
+
+def test_rows_that_were_read_already_make_the_same_report_as_those_that_it_reads_itself(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    october, december = datetime(2026, 10, 3, tzinfo=UTC), datetime(2026, 12, 3, tzinfo=UTC)
+    for received, closed in product((october, RECEIVED, december), (None, october, RECEIVED, december)):
+        rows.ask(received=received, closed_at=closed, alpha=State.VERIFIED, beta=State.HELD)
+    rows.ask()
+    wanted, known = is_printed(*begin_and_end(date(2026, 11, 1), date(2026, 11, 30), LONDON)), one_by_name()
+    monkeypatch.setattr("dpsync.ledger.stored_rows.PAGE", 5)
+    by_itself = render.csv(november(rows))
+    with reading(rows.engine) as connection:
+        pages = [printed_of(connection, stretch) for stretch in stretches(connection)]
+        for taken in (0, 1, len(pages)):  # where too much is wrong, a comparison ends before the last
+            standings = Standings(NOW, known, wanted)
+            for page in pages[:taken]:
+                standings.take(connection, page)
+            assert render.csv(november(rows, standings=standings)) == by_itself
+    assert len({line.split(",")[0] for line in by_itself.splitlines()[1:]}) == 8
+
+
+@pytest.mark.parametrize(("received", "closed"), [("soon", None), (1.5, None), (None, "soon")])
+def test_what_is_no_time_in_a_row_that_was_read_is_no_request_of_the_period(received: object, closed: object) -> None:
+    assert not is_printed(*begin_and_end(date(2026, 11, 1), date(2026, 11, 30), LONDON))(received, closed)
 
 
 def test_json_is_written_value_by_value_and_not_made_of_a_second_set_of_them(rows: Rows) -> None:

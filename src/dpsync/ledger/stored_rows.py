@@ -1,6 +1,6 @@
 """Rows as they are stored: what somebody wrote there by hand need not be of its column's type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Select, Table, bindparam, select, type_coerce
@@ -66,6 +66,11 @@ def named(table: str, found: Stretched) -> list[dict[str, Any]]:
     """The rows of a table in such a stretch, by the names of its columns."""
     names = _NAMES[table]
     return [dict(zip(names, row, strict=True)) for row in found[table]]
+
+
+def placed(table: str, columns: Iterable[Any]) -> list[int]:
+    """Where columns of a table stand in a row of such a stretch."""
+    return [_NAMES[table].index(column.name) for column in columns]
 
 
 def dicts(found: CursorResult[Any]) -> list[dict[str, Any]]:

@@ -184,14 +184,16 @@ def _of_request(one: RequestStanding, period: str) -> str:
     days = _alike(one.strict_on, one.due_on, one.letter_by, one.counts_as, one.told_everyone, one.late)
     received, assumed = _moment(one.received_at), "yes" if one.received_assumed else "no"
     accepted, target, closed = _moment(one.accepted_at), _moment(one.target_at), _moment(one.closed_at)
-    return f'{_joined((one.id,))},{source},"{received}","{assumed}","{accepted}","{target}",{days},"{closed}"'
+    return f'{_quoted(one.id)},{source},"{received}","{assumed}","{accepted}","{target}",{days},"{closed}"'
 
 
 def _of_line(line: PropagationLine) -> str:
     """Under `LINE_COLUMNS`."""
-    told, done, until = _moment(line.told_at), _moment(line.done_at), _moment(line.waits_until)
-    stands, rest = _stands(line.kind, told != ""), _rest(line.kind, line.need)
-    return f'{stands},"{told}","{done}","{line.late}","{line.kind.waits_for}","{until}",{rest}'
+    kind, told = line.kind, _moment(line.told_at)
+    # What an API did at once was told and done in one moment, and that is said once.
+    done = told if line.done_at is line.told_at else _moment(line.done_at)
+    stands, rest = _stands(kind, told != ""), _rest(kind, line.need)
+    return f'{stands},"{told}","{done}","{line.late}","{kind.waits_for}","{_moment(line.waits_until)}",{rest}'
 
 
 @lru_cache(4096)
@@ -222,6 +224,12 @@ def _joined(values: Iterable[Value]) -> str:
     out = StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="").writerow([_cell(value) for value in values])
     return out.getvalue()
+
+
+def _quoted(text: str) -> str:
+    """The same of one text, which is another in each row."""
+    doubled = cell(text).replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _written(heads: Sequence[str], rows: Iterable[str], *, rehearsal: bool) -> Iterator[str]:

@@ -22,26 +22,30 @@ from dpsync.reports.departure_letter import departure_letter
 from dpsync.reports.duties import Duty
 from dpsync.reports.kept import kept_lines
 from dpsync.reports.letters import letter_duties
-from dpsync.reports.period import PeriodReport, begin_and_end, period_report, printed
+from dpsync.reports.period import PeriodReport, begin_and_end, is_printed, period_report, printed
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.receipt import BesideTheFile, PrintedReceipt, printed_receipt
 from dpsync.reports.register import Register, open_requests, register_of
+from dpsync.reports.standing import Standings
 from dpsync.reports.unasked import waiting_for_us
 from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.scope import Scope
 from dpsync.settings import ProcessorSection, Settings
-from dpsync.soundness import judge
+from dpsync.soundness import Soundness, judge, judging
+from dpsync.store.columns import EPOCH
 
 
-def ledger_line(there: Installation, now: datetime, scope: Scope | None = None) -> LedgerLine:
+def ledger_line(there: Installation, now: datetime) -> LedgerLine:
     """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor.
 
-    Every row that a report may print from (`scope`; without one, all) is compared with what the ledger tells of, by the
-    one comparison there is.
+    Every row is compared with what the ledger tells of, by the one comparison there is.
     """
-    sound = judge(there, now, full=False, scope=scope)
+    return _line_of(judge(there, now, full=False), now)
+
+
+def _line_of(sound: Soundness, now: datetime) -> LedgerLine:
     newest = parse_note(sound.ledger.newest)[0].root.hex()[:8] if sound.ledger.newest else ""
     return LedgerLine(
         verified=not sound.problems,
@@ -145,10 +149,17 @@ def period_of(
     `sent`: how many requests each source says that it sent, as far as somebody knows.
     """
     begin, end = begin_and_end(first, last, there.zone)
-    ledger = ledger_line(there, now, Scope(begin, printed(begin, end)))
-    basis = replace(basis_under(there, now, ledger, there.opened_decision), sent=sent)
+    basis = replace(basis_under(there, now, _UNKNOWN, there.opened_decision), sent=sent)
     rules, acted = rules_of(there.settings), acts_of(there)
-    return there.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
+    standings, scope = Standings(now, basis.known, is_printed(begin, end)), Scope(begin, printed(begin, end))
+    # In the view in which it is compared: what is printed is what was compared, and a row is read once for both.
+    with judging(there, now, full=False, scope=scope, each_page=standings.take) as (connection, sound):
+        basis = replace(basis, ledger=_line_of(sound, now))
+        return period_report(connection, basis, first, last, rules=rules, acted=acted, standings=standings)
+
+
+_UNKNOWN = LedgerLine(verified=False, entries=0, checked_at=EPOCH, checkpoint="")
+"""Of a ledger that nobody has looked at."""
 
 
 def register_now(there: Installation, now: datetime) -> Register:

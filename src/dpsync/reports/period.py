@@ -33,7 +33,7 @@ from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.reconciled import SWEPT, SourceStanding, reconciliation_duties, standings
 from dpsync.reports.set_aside import SetAside, set_aside
-from dpsync.reports.standing import read_standing
+from dpsync.reports.standing import Standings, Wanted
 from dpsync.reports.tallies import (
     Limit,
     ProcessorTally,
@@ -54,6 +54,7 @@ from dpsync.reports.words import several
 from dpsync.retention.standing import Opener as ActOpener
 from dpsync.retention.standing import RetentionLine, RetentionRule, retention_lines
 from dpsync.store import tables as t
+from dpsync.store.columns import EPOCH
 
 DAY = timedelta(days=1)
 
@@ -118,17 +119,17 @@ def period_report(
     *,
     rules: Sequence[RetentionRule] = (),
     acted: ActOpener | None = None,
+    standings: Standings | None = None,
 ) -> PeriodReport:
     """The report over the controller's days `first` to `last`, both included, as things stand at `basis.now`.
 
     `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other. `acted` opens
-    who did something about private conversations, for which `rules` hold. Raises ValueError where `last` is before
-    `first`.
+    who did something about private conversations, for which `rules` hold. `standings`: what was made already of rows
+    that were read in the same view (`printed`). Raises ValueError where `last` is before `first`.
     """
-    if last < first:
-        raise ValueError("the period ends before it begins")
     begin, end = begin_and_end(first, last, basis.zone)
-    received, carried = _requests(connection, begin, end, basis)
+    made = standings or Standings(basis.now, basis.known)
+    received, carried = _apart(made.with_the_rest(connection, printed(begin, end)), begin)
     everything = (*received, *carried)
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
     alerts = undelivered(connection, basis.now)
@@ -136,20 +137,26 @@ def period_report(
     letters, later = letters_ahead(connection, basis.today, basis.zone) if basis.letters else ([], "")
     found = [*cases.duties, *letters, *_of_requests(received, carried, basis), *_beside(connection, conversations)]
     duties = _duties(basis.ledger, alerts, _by_date([*mail_duties(mail_waiting(connection)), *found]))
+    elsewhere = _elsewhere(retention_overdue(conversations), late_letters(letters))
     return PeriodReport(
         **basis.head,
         **_period(first, last),
         **_numbers(received, carried, first, last, basis),
-        verdict=verdict(basis.ledger, duties, everything),
-        sentence=sentence(everything, _elsewhere(retention_overdue(conversations), late_letters(letters))),
+        **_judged(basis.ledger, duties, everything, elsewhere),
         **_shown(duties, later),
-        notes=notes_of(everything),
         set_aside=set_aside(connection, everything, basis.known, basis.decided),
         conversations=conversations,
         alerts=alerts,
         cases=cases,
         **_service(connection, basis, begin, end),
     )
+
+
+def _judged(
+    ledger: LedgerLine, duties: Sequence[Duty], everything: Sequence[RequestStanding], elsewhere: str
+) -> dict[str, Any]:
+    said, notes = sentence(everything, elsewhere), notes_of(everything)
+    return {"verdict": verdict(ledger, duties, everything), "sentence": said, "notes": notes}
 
 
 def _beside(connection: Connection, conversations: Sequence[RetentionLine]) -> list[Duty]:
@@ -219,7 +226,9 @@ def _numbers(
 
 
 def begin_and_end(first: date, last: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """When the controller's day `first` begins, and the day after `last`."""
+    """When the controller's day `first` begins, and the day after `last`. Raises ValueError where that is before."""
+    if last < first:
+        raise ValueError("the period ends before it begins")
     begin, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + DAY))
     return begin, end
 
@@ -231,16 +240,26 @@ def printed(begin: datetime, end: datetime) -> ColumnElement[bool]:
     return or_(within, and_(r.received_at < begin, or_(r.closed_at.is_(None), r.closed_at >= begin)))
 
 
+def is_printed(begin: datetime, end: datetime) -> Wanted:
+    """The same of a row that was read; where somebody wrote there by hand what is no time, as a database has it."""
+    first, last = ((at - EPOCH) // timedelta(microseconds=1) for at in (begin, end))
+
+    def wanted(received: object, closed: object) -> bool:
+        still_open = not isinstance(closed, int) or closed >= first
+        return isinstance(received, int) and received < last and (received >= first or still_open)
+
+    return wanted
+
+
 def _label(first: date, last: date) -> str:
     if first.day == 1 and (last + DAY).day == 1 and (first.year, first.month) == (last.year, last.month):
         return f"{first:%B %Y}"
     return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
 
 
-def _requests(
-    connection: Connection, begin: datetime, end: datetime, basis: Basis
+def _apart(
+    both: Sequence[RequestStanding], begin: datetime
 ) -> tuple[tuple[RequestStanding, ...], tuple[RequestStanding, ...]]:
-    both = read_standing(connection, printed(begin, end), basis.now, basis.known)
     carried = [one for one in both if one.received_at < begin]
     return (
         tuple(one for one in both if one.received_at >= begin),

@@ -34,9 +34,10 @@ from dpsync.running import (
     stamping,
     timekeeping,
 )
+from dpsync.running.proof_alerts import tell_of_keys, tell_of_old_anchor
 from dpsync.running.question_plans import QuestionPlans
 from dpsync.scheduler import Due, Job, Jobs, daily, every
-from dpsync.soundness import judge_and_tell, tell_of_keys, tell_of_old_anchor
+from dpsync.soundness import judge_and_tell
 from dpsync.store.writer import Unit
 
 MINUTE, HOUR, WEEK = every(timedelta(minutes=1)), every(timedelta(hours=1)), every(timedelta(days=7))
