@@ -44,6 +44,7 @@ class AlertCause(StrEnum):
     OBSERVED_UNUSABLE = "observed-unusable"
     REQUESTS_REFUSED = "requests-refused"
     EVENT_CONFLICT = "event-conflict"
+    MISDATED = "misdated"
     CALLBACK_GONE = "callback-gone"
     CALLBACK_REFUSED = "callback-refused"
     CALLBACK_OVERDUE = "callback-overdue"

@@ -87,6 +87,7 @@ class Cause(StrEnum):
     MAYBE_MERGE = "maybe_merge"  # a record is gone: erased, or merged into another of the same person
     RESTORED = "restored"  # the database was put back: it may have been sent since
     KEY_LOST = "key_lost"  # the key of its month is lost for good: nobody can be told of it
+    FOR_A_PERSON = "for_a_person"  # who hands it over does not say what is to be done
     SCOPE_UNMAPPED = "scope_unmapped"  # an opt-out of a part, and nobody said what that part is there
 
 

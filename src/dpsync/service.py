@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
+from secrets import token_bytes
 from types import MappingProxyType
 
 from dpsync import systemd
@@ -41,6 +42,7 @@ from dpsync.running.jobs import after_work, jobs_of
 from dpsync.running.no_server import NoServer
 from dpsync.running.start import start
 from dpsync.scheduler import TAKEN_FOR
+from dpsync.settings import Settings
 from dpsync.signature import Verifier
 from dpsync.store.database import worker_lock
 
@@ -66,11 +68,10 @@ def worker_of(there: Installation) -> Worker:
 
 def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver:
     """What stands behind the doors of this installation. Raises `ConfigurationError`."""
-    secrets = [secret.get_secret_value() for secret in there.settings.intake.secrets]
     handing_over = there.settings.opendsr
     return Receiver(
         clock=there.clock,
-        verifier=Verifier(secrets),
+        verifier=_verifier_of(there.settings),
         reception=SideBySide(there.controller, there.writer),
         worker=worker,
         listeners=listeners_of(there),
@@ -92,6 +93,12 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         person_letters=PersonLetterLinks(there) if there.controller.asked else None,
         opendsr=OpenDsr(there, handing_over) if handing_over else None,
     )
+
+
+def _verifier_of(settings: Settings) -> Verifier:
+    """Where others ask by doors of their own, nobody need sign: a key that nobody knows refuses whoever does."""
+    known = [secret.get_secret_value() for secret in settings.intake.secrets]
+    return Verifier([token_bytes(32)] if not known and settings.asked_elsewhere else known)
 
 
 class ServiceKind(StrEnum):

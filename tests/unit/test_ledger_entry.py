@@ -351,11 +351,14 @@ def test_the_longest_entry_is_still_one() -> None:
         encode(EntryKind.RECEIVED, NOW, req=text, rule=text, ground=text, rows=f"{rows}0")
 
 
-@pytest.mark.parametrize("never", [{Cause.SCOPE_UNMAPPED}, {Cause.COOLING_OFF, Cause.MAYBE_MERGE}])
+@pytest.mark.parametrize(
+    "never", [{Cause.SCOPE_UNMAPPED, Cause.FOR_A_PERSON}, {Cause.COOLING_OFF, Cause.MAYBE_MERGE, Cause.FOR_A_PERSON}]
+)
 def test_an_entry_can_name_every_cause_at_once(never: set[Cause]) -> None:
     """What holds a propagation may be all of it together: a new cause with a long name would be refused midway.
 
-    All but an opt-out of a part, which does not cool off and is no record that is gone.
+    All but an opt-out of a part, which does not cool off and is no record that is gone; and no erasure is left to a
+    person to say what it is.
     """
     every = ",".join(sorted({*Cause} - never))
     assert decode(encode(EntryKind.HELD, NOW, req="r-1", cause=every))["cause"] == every

@@ -51,7 +51,8 @@ def test_an_extension_for_somebody_else_and_what_says_nothing_are_passed_over() 
     ("submitted", "assumed"),
     [
         (NOW, False),
-        (NOW + timedelta(seconds=1), True),
+        (NOW + timedelta(minutes=5), False),
+        (NOW + timedelta(minutes=6), True),
         (NOW - timedelta(days=365), False),
         (NOW - timedelta(days=366), True),
     ],

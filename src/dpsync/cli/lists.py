@@ -32,8 +32,9 @@ Columns = Annotated[
     typer.Option(
         "--column",
         metavar="FIELD=HEADING",
-        help="What a column is: id, email, other_emails, phone or name. Default: by its usual headings, but "
-        "an id only where you name it: the main database's. Repeatable.",
+        help="What a column is: id, email, other_emails, phone or name; for an import of opt-outs also audience, list, "
+        "topic or channel, the part that a row is from. Default: by its usual headings, but an id (the main "
+        "database's) and a part only where you name them. Repeatable.",
     ),
 ]
 
@@ -82,7 +83,10 @@ def import_(
     talk: Talk = ctx.obj
     if right not in RIGHTS:
         raise UsageError(f"a list can ask for {', '.join(RIGHTS)}")
-    people = reading.read(file, _columns(column or []))
+    columns = _columns(column or [], parts=reading.PARTS)
+    if twice := columns.keys() & ask.scope_fields(scope).keys():
+        raise UsageError(f"--column and --scope both say the {min(twice)}: leave one of them out")
+    people = reading.read(file, columns)
     with installation(talk) as there:
         now = there.clock.now()
         bulk = importing.Bulk(Right(right), by, ground, ask.moment_of(received, there.zone), ask.scope_fields(scope))
@@ -176,14 +180,15 @@ def _must_be_screened_elsewhere(people: "PeopleList", file: Path, output: Path) 
         raise UsageError("name another file with -o: the list itself is not written over")
 
 
-def _columns(said: "Sequence[str]") -> dict[str, str]:
+def _columns(said: "Sequence[str]", parts: "Sequence[str]" = ()) -> dict[str, str]:
     from dpsync.intake.lists.reading import KNOWN
 
+    known = (*KNOWN, *parts)
     found: dict[str, str] = {}
     for text in said:
         name, equals, heading = text.partition("=")
-        if not equals or name not in KNOWN or not heading.strip():
-            raise UsageError(f"write --column as FIELD=HEADING, with one of {', '.join(KNOWN)}")
+        if not equals or name not in known or not heading.strip():
+            raise UsageError(f"write --column as FIELD=HEADING, with one of {', '.join(known)}")
         found[name] = heading.strip()
     return found
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from dpsync import key_register
+from dpsync.alert_causes import AlertCause
+from dpsync.alerts import Concern, raise_alert
 from dpsync.ciphers import RequestKey
 from dpsync.intake.answers import Received
 from dpsync.intake.identity import Identity
@@ -29,14 +31,16 @@ from dpsync.store.writer import Unit
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request at the door. `mac`: the keyed digest of the bytes it came in. `doubts`: what holds it, if it destroys
-    anything, because of the door it came in by.
+    """A request at the door. `mac`: the keyed digest of the bytes it came in. `doubts`: what holds it because of the
+    door it came in by. `misdated`: it named a day of receipt that cannot be so. `own_event`: see `sources.rules.Wish`.
     """
 
     request: Request
     mac: str
     now: datetime
     doubts: frozenset[Cause] = frozenset()
+    misdated: bool = False
+    own_event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,28 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
         if initial.state is State.HELD
     ]
     tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
+    _tell_of_misdated(unit.connection, controller, [draft for draft in drafts if draft.asked.misdated])
+
+
+def _tell_of_misdated(connection: Connection, controller: Controller, drafts: Sequence[Draft]) -> None:
+    """Whoever has the request on paper may know a day of receipt that makes its legal dates earlier."""
+    if not drafts:
+        return
+    raise_alert(
+        connection,
+        cause=AlertCause.MISDATED,
+        role="dpo",
+        subject="A request names a day of receipt that cannot be right",
+        body="It says that it was received later than now, or more than a year ago. So its legal dates count from the "
+        "moment at which it came in. Ask the sender when it was received. If that was earlier, answer the person by "
+        "the date that follows from it:",
+        now=drafts[0].asked.now,
+        zone=controller.zone,
+        concerns=[
+            Concern(one.request_id, f"from {one.asked.request.source}: `dpsync dossier {one.request_id}`")
+            for one in drafts
+        ],
+    )
 
 
 def _may_name_an_earlier_address(draft: Draft, initial: InitialState) -> bool:

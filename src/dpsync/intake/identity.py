@@ -114,7 +114,7 @@ def resolve(unit: Unit, controller: Controller, request: Request, now: datetime)
     person = own_id or _nameless(connection, _persons_without_id(request, known), joined)
     subject_id = _joined(connection, {row.subject_id for row in known}, joined)
     for request_id in sorted(joined):
-        _tell_joined(unit, controller, request_id, now)
+        tell_joined(unit, controller, request_id, now)
     _remember(connection, keys, names, known, person, subject_id)
     shared = bool(may_reach_others(connection, {person}))
     return Identity(subject_id, person, shared, names_said(connection, keys, person))
@@ -155,7 +155,7 @@ def join(unit: Unit, controller: Controller, losers: Sequence[Request], winner: 
     subject_id = _joined(connection, {row.subject_id for row in known}, joined)
     _remember(connection, keys, names, known, person, subject_id)
     for request_id in sorted(joined):
-        _tell_joined(unit, controller, request_id, now)
+        tell_joined(unit, controller, request_id, now)
     return True
 
 
@@ -243,7 +243,8 @@ def unname(unit: Unit, controller: Controller, person: str, now: datetime) -> No
         unit.append(request_id, entry.encode(EntryKind.JOINED, now, req=request_id, kind=PSEUDONYM, rows=said))
 
 
-def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datetime) -> None:
+def tell_joined(unit: Unit, controller: Controller, request_id: str, now: datetime) -> None:
+    """An entry of a request that commits to it, and to all names of its person, as they stand now."""
     row = dict(unit.connection.execute(select(t.request).where(t.request.c.id == request_id)).mappings().one())
     key = key_of(unit.connection, controller, request_id)  # none: of what does not open, nothing is committed anew
     said = [rows_said(key.commit_key, [("request", row)])] if key else []

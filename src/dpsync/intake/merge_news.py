@@ -11,6 +11,7 @@ from dpsync.intake import events, identity, merged_opt_outs, merged_records
 from dpsync.intake.acceptance import Asked
 from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict
+from dpsync.intake.gathering import gathered
 from dpsync.intake.held_merges import Merging
 from dpsync.intake.merging import Erasure, erasures_of, merge
 from dpsync.intake.payload import Withdrawal
@@ -75,8 +76,13 @@ def take_in(
 def _received(
     unit: Unit, controller: Controller, told: Sequence[Asked], places: Sequence[int]
 ) -> dict[int, Received | Conflict]:
-    many = [told[place] for place in places]
-    return dict(zip(places, receive_all(unit, controller, many), strict=True)) if many else {}
+    each = [place for place in places if not told[place].own_event]
+    many = [told[place] for place in each]
+    answers = dict(zip(each, receive_all(unit, controller, many), strict=True)) if many else {}
+    for place in (one for one in places if told[one].own_event):  # each sees what the one before it made
+        met = gathered(unit, controller, told[place])
+        answers[place] = met if isinstance(met, Received) else receive_all(unit, controller, [met])[0]
+    return answers
 
 
 def _without_version(connection: Connection, controller: Controller, one: Asked) -> Asked:

@@ -75,7 +75,9 @@ def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request 
         raise PayloadInvalid("", "must be an object")
     match envelope.get("type"):
         case "data_subject.request":
-            return _request(_checked(_RequestEnvelope, envelope).data, "data.", source, event_id, now, "")
+            given = _checked(_RequestEnvelope, envelope).data
+            _demand_changes(given, "data.")
+            return _request(given, "data.", source, event_id, now, "")
         case "data_subject.request.withdrawn":
             return Withdrawal(source, event_id, _checked(_WithdrawalEnvelope, envelope).data.request)
         case "dpsync.test":
@@ -86,13 +88,19 @@ def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request 
             raise PayloadInvalid("type", "must be data_subject.request or data_subject.request.withdrawn")
 
 
-def parse_request(data: Mapping[str, object], *, source: str, event_id: str, now: datetime, by: str = "") -> Request:
+def parse_request(
+    data: Mapping[str, object], *, source: str, event_id: str, now: datetime, by: str = "", for_a_person: bool = False
+) -> Request:
     """Build a request from what stands under `data` in the canonical body, by the same rules as a webhook's.
 
-    `by`: the named person who asks by hand, "" for a machine. Raises `PayloadInvalid`, its field without `data.`.
+    `by`: the named person who asks by hand, "" for a machine. `for_a_person`: a correction may leave its values to one.
+    Raises `PayloadInvalid`, its field without `data.`.
     """
     demand_id(event_id, "event_id")
-    return _request(_checked(_Data, dict(data)), "", source, event_id, now, by)
+    given = _checked(_Data, dict(data))
+    if not (for_a_person and given.right == "rectification"):
+        _demand_changes(given, "")
+    return _request(given, "", source, event_id, now, by)
 
 
 # --- the shapes
@@ -238,8 +246,6 @@ def _must_fit_together(data: _Data, prefix: str, now: datetime) -> None:
         raise PayloadInvalid(f"{prefix}received_at", "is before 2018-05-25, when these rights began to apply")
     if changes and data.right != "rectification":
         raise PayloadInvalid(f"{prefix}changes", "only a rectification changes anything")
-    if data.right == "rectification" and not changes:
-        raise PayloadInvalid(f"{prefix}changes", "missing: a rectification says what to correct")
     if changes and changes.email is changes.first_name is changes.last_name is None and not changes.fields:
         raise PayloadInvalid(f"{prefix}changes", "must hold at least one change")
     if lifted and data.right != "restriction":
@@ -247,6 +253,11 @@ def _must_fit_together(data: _Data, prefix: str, now: datetime) -> None:
     # Somewhere on earth it may be tomorrow already; the person is told before the restriction ends (Art. 18(3)).
     if lifted and lifted.told_on > (now.astimezone(UTC) + FURTHEST_ZONE).date():
         raise PayloadInvalid(f"{prefix}lifted.told_on", "is in the future")
+
+
+def _demand_changes(data: _Data, prefix: str) -> None:
+    if data.right == "rectification" and not data.changes:
+        raise PayloadInvalid(f"{prefix}changes", "missing: a rectification says what to correct")
 
 
 def _subject(given: _Subject) -> Subject:

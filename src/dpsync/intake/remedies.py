@@ -97,7 +97,8 @@ def remedies_at(
         found.add(Remedy.NAME)
     if line.state is State.HELD and Cause.SCOPE_UNMAPPED in line.causes and not withdrawn:
         found |= {Remedy.EVERYTHING, Remedy.NO_CONCERN}
-    if line.state not in _NOT_SETTLED:
+    asks = line.state is State.HELD and Cause.FOR_A_PERSON in line.causes and not withdrawn
+    if asks or line.state not in _NOT_SETTLED:
         found.add(Remedy.SETTLE)
     excused = line.right is not Right.OPT_OUT and (line.right is not Right.ERASURE or independent)
     if excused and line.open and line.told_at is None and line.state is not State.REFUSED:

@@ -38,6 +38,11 @@ BECAUSE = {
     "withdrawn, or something newer may have come: look before you release it.",
     Cause.KEY_LOST: "The key of its month is lost for good, so dpsync cannot tell anybody of it. Have the main "
     "database send it again under a new id, then stop this one.",
+    Cause.FOR_A_PERSON: "Who handed it over does not say what is to be done. Of a correction, find out the new values: "
+    "enter them with `dpsync submit rectification`, then `dpsync settle REQUEST`. Of a restriction without its extent, "
+    "or a legal hold: until you decide, no erasure of this person is sent. If you approve, the processor restricts all "
+    "processing. If that is not meant, `dpsync settle REQUEST` keeps the erasures held, and `dpsync withdraw REQUEST` "
+    "ends that.",
     Cause.SCOPE_UNMAPPED: "The person opted out of a part only, and the settings do not say what this part is at the "
     "processor. If you approve, the person is opted out of everything there. If it does not concern the processor: "
     "`dpsync settle REQUEST PROCESSOR`. So that nobody is asked again: [processors.NAME.scopes], see docs/scope.md.",
@@ -120,6 +125,8 @@ def _concerns(
         release = f"dpsync release {one.request_id} {one.processor} {BY}"
         if cause is Cause.CONTACT_UNVERIFIED:
             release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)
+        if cause is Cause.FOR_A_PERSON:  # of a correction, a yes would say nothing
+            release = f"dpsync dossier {one.request_id}"
         about = f"{one.request_id}/{one.processor}/{cause}"
         text = f"{title}, request {one.request_id}: `{release}`"
         found.append(Concern(about, text, title, BECAUSE[cause]))

@@ -11,13 +11,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, insert, select
 
 from dpsync.model import State
 from dpsync.opendsr_protocol import RequestStatus
 from dpsync.propagation.controller import Controller
 from dpsync.store.platform_tables import platform_job
-from dpsync.store.upsert import insert_or_ignore
 
 _SEALED: Final = "platform job"
 _J = platform_job.c
@@ -86,13 +85,18 @@ def nothing_held(states: Collection[State]) -> bool:
 
 
 def keep(connection: Connection, controller: Controller, request_id: str, job: str) -> None:
-    """Keep what opens the job of a request, sealed; where there is one already, that one stays."""
-    sealed = controller.keys.seal(_SEALED, job.encode(), request_id.encode())
-    insert_or_ignore(connection, platform_job, {"request_id": request_id, "sealed": sealed})
+    """Keep what opens a job of a request, sealed, beside what opens others of the same request."""
+    known = job_of(connection, controller, request_id)
+    if known is not None and job in known.split("\n"):
+        return
+    told = job if known is None else f"{known}\n{job}"
+    drop(connection, request_id)
+    sealed = controller.keys.seal(_SEALED, told.encode(), request_id.encode())
+    connection.execute(insert(platform_job).values(request_id=request_id, sealed=sealed))
 
 
 def job_of(connection: Connection, controller: Controller, request_id: str) -> str | None:
-    """What opens the job; None where it is destroyed, or never came. Raises `KeyProblem`."""
+    """What opens the jobs, each on a line; None where it is destroyed, or never came. Raises `KeyProblem`."""
     sealed = connection.execute(select(_J.sealed).where(_J.request_id == request_id)).scalar_one_or_none()
     return sealed and controller.keys.open(_SEALED, sealed, request_id.encode()).decode()
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from zoneinfo import ZoneInfo
 
 from dpsync.mail_status import to_do
-from dpsync.model import Cause, Way
+from dpsync.model import Cause, Right, Way
 from dpsync.propagation.next_day import next_day
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Late, Need
@@ -208,9 +208,23 @@ _WORDS: dict[Need, tuple[str, str]] = {
 }
 
 
+def _words_of(line: PropagationLine) -> tuple[str, str]:
+    """What fits its need; of what a person may settle although it is held, that too."""
+    asks, sentence, command = frozenset(line.causes), *_WORDS[line.need]
+    if line.need is not Need.DECIDE or not asks & {Cause.FOR_A_PERSON, Cause.SCOPE_UNMAPPED}:
+        return sentence, command
+    settle = f"dpsync settle {{short}} {{names}} {_BY}"
+    if Cause.FOR_A_PERSON in asks and line.right is Right.RECTIFICATION:
+        found = (
+            "Find out what the {what} is to say, and enter that (dpsync submit rectification). Then settle this one."
+        )
+        return found, settle
+    return f"{sentence}. If nothing is to be done at {{where}}: {settle}", command
+
+
 def _said(line: PropagationLine, what: str, where: str, names: str, asking: Asking) -> tuple[str, str]:
     """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
-    sentence, command = _WORDS[line.need]
+    sentence, command = _words_of(line)
     words = {
         "what": what,
         "where": where,

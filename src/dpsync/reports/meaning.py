@@ -103,6 +103,7 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             Cause.RESTORED,
             Cause.KEY_LOST,
             Cause.SCOPE_UNMAPPED,
+            Cause.FOR_A_PERSON,
         }:
             return WaitsFor.DPO
         case State.HELD if Cause.OBSERVE in causes:

@@ -118,7 +118,7 @@ def moments(
 
 
 def _of_request(asked: RequestStanding) -> Iterator[Moment]:
-    assumed = " (assumed: the sender gave no time)" if asked.received_assumed else ""
+    assumed = " (assumed: the sender gave no time, or none that can be right)" if asked.received_assumed else ""
     lifting = "lifting of a " if asked.lifting else ""
     yield Moment(
         asked.received_at,

@@ -183,7 +183,7 @@ def _standing(places: Sequence[PlaceTold]) -> str:
 def _dates(right: Right, first: Said, entries: Iterable[Said], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     lifting = first["event"] == EntryKind.LIFTED
     yield "What was asked", f"{'lifting of a ' if lifting else ''}{asked_for(right, str(first.get('name', '')))}"
-    assumed = " (assumed: the sender gave no time)" if first.get("assumed") else ""
+    assumed = " (assumed: the sender gave no time, or none that can be right)" if first.get("assumed") else ""
     yield "Received", _moment(first.get("received", first["ts"]), zone) + assumed
     yield "Recorded", _moment(first["ts"], zone)
     if "due" in first:

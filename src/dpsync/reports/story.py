@@ -126,7 +126,11 @@ def _first_due(asked: RequestStanding, entries: Iterable[EntryLine]) -> date:
 def _of_receipt(asked: RequestStanding, due_on: date, ledger: StoryEntries) -> Iterator[Chapter]:
     right = asked_for(asked.right, asked.scope)
     what = "the lifting of a restriction" if asked.lifting else f"{'an' if right[0] in 'aeio' else 'a'} {right}"
-    assumed = " The sender gave no time of receipt, so this one is assumed." if asked.received_assumed else ""
+    assumed = (
+        " The sender gave no time of receipt, or none that can be right, so this one is assumed."
+        if asked.received_assumed
+        else ""
+    )
     yield Chapter(asked.received_at, "", f"The organisation received the request: {what}.{assumed}")
     limit = "24 hours are allowed" if asked.right is Right.OPT_OUT else f"the legal date is {long_day(due_on)}"
     told = f"dpsync took it from {asked.source} and recorded it: {limit}."

@@ -63,6 +63,7 @@ CAUSES = {
     Cause.MAYBE_MERGE: "its record is gone, which a merge of two records looks like",
     Cause.RESTORED: "the database was restored from a back-up, so it may have been done",
     Cause.KEY_LOST: "the key that opens it is lost for good",
+    Cause.FOR_A_PERSON: "who handed it over does not say what is to be done",
     Cause.SCOPE_UNMAPPED: "it is from a part only, and nobody said what that part is there",
 }
 

@@ -99,7 +99,7 @@ def _asked(connection: Connection, there: Installation, request_id: str) -> tupl
 def _answers_of(
     connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any]
 ) -> tuple[OutgoingCall, ...]:
-    """The answer to the job of a request: one for each address that it is wanted at."""
+    """The answers to the jobs of a request, and to each address that they are wanted at."""
     job = platform_jobs.job_of(connection, there.controller, row.request_id)
     if job is None:
         return ()
@@ -108,13 +108,15 @@ def _answers_of(
     # As it was when it was written: told again it is the same.
     states = [State(one["state"]) for one in json.loads(row.body)["data"]["processors"]]
     if target.form is CallbackForm.KETCH:
-        told = json.loads(job) if job.startswith("{") else {"callbacks": ()}  # of another platform: nowhere
-        return tuple(_to_ketch(there, target, row.request_id, told, states))
-    headers = {**_JSON, "authorization": f"Bearer {target.secrets[0]}", "x-transcend-nonce": job}
+        told = [json.loads(one) for one in job.split("\n") if one.startswith("{")]  # of another platform: nowhere
+        return tuple(call for one in told for call in _to_ketch(there, target, row.request_id, one, states))
+    headers = {**_JSON, "authorization": f"Bearer {target.secrets[0]}"}
     if target.gateway_key:
         headers["x-sombra-authorization"] = f"Bearer {target.gateway_key}"
     body = json.dumps({"status": platform_jobs.status_of(states).value}).encode()
-    return (OutgoingCall("PUT", target.url, headers, body),)
+    # One for each identifier that it handed over.
+    jobs = [{**headers, "x-transcend-nonce": nonce} for nonce in job.split("\n")]
+    return tuple(OutgoingCall("PUT", target.url, one, body) for one in jobs)
 
 
 def _to_ketch(

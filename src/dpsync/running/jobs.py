@@ -9,7 +9,7 @@ from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern
 from dpsync.cases import ladder as cases
 from dpsync.installation import Installation
-from dpsync.intake import held_merges
+from dpsync.intake import held_merges, parts_held
 from dpsync.intake.polling import watching
 from dpsync.intake.reconciliation import daily as reconciliation
 from dpsync.intake.refusals import tell_of_rest
@@ -59,6 +59,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("alerts", MINUTE, partial(send_alerts, there)),
         Job("clock", MINUTE, lambda _: timekeeping.look(there)),
         Job("post", MINUTE, partial(mailing.read_incoming, there)),
+        Job("parts", MINUTE, partial(answer_parts, there)),
         Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
         Job("questions", MINUTE, partial(asking.ask, there, QuestionPlans(there))),
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
@@ -108,6 +109,12 @@ def climb(there: Installation, now: datetime) -> None:
     """Tell of what is open for too long, and ask about it: found by reading, so that others write meanwhile."""
     if found := there.read(lambda connection: escalation.look(connection, there.controller, now)):
         there.write(lambda unit: escalation.climb(unit, there.controller, found, now))
+
+
+def answer_parts(there: Installation, now: datetime) -> None:
+    """Let go on what waited for what a part is at a processor, where that is known now."""
+    if found := there.read(lambda connection: parts_held.look(connection, there.controller)):
+        there.write(lambda unit: parts_held.go_on(unit, there.controller, found, now))
 
 
 def remind_of_letters(there: Installation, now: datetime) -> None:

@@ -377,6 +377,11 @@ class Settings(Section):
         return {name: callback for name, callback in doors.items() if callback is not None}
 
     @property
+    def asked_elsewhere(self) -> bool:
+        """Whether requests come in by another door than the one that `[intake] secrets` is for."""
+        return bool(self.sources or self.opendsr)
+
+    @property
     def unset(self) -> tuple[Fault, ...]:
         """The secrets that are not set here (DP-204) or cannot be used; only filled by `load(..., secrets=False)`."""
         return self._unset

@@ -137,6 +137,7 @@ def _data(row: ListRow, bulk: Bulk) -> dict[str, object]:
         data["ground"] = bulk.ground
     if bulk.received_at:
         data["received_at"] = bulk.received_at
-    if bulk.scope:
-        data["scope"] = dict(bulk.scope)
+    if bulk.scope or row.part is not None:
+        # A row whose part is blank is refused: left out, its opt-out would be from everything.
+        data["scope"] = {**bulk.scope, **(row.part or {})} if row.part != {} else {}
     return data

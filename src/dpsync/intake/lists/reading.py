@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dpsync import strict_json
 from dpsync.errors import PayloadInvalid, UsageError
+from dpsync.opt_out_scope import KINDS
 
 GUESSED = "cp1252"
 """What is taken for the encoding where nothing says it: what a spreadsheet of Central Europe wrote looks the same."""
@@ -36,16 +37,23 @@ KNOWN = {
 }
 """The columns that say who is meant, and the headings under which they are found without being told."""
 
+PARTS = KINDS
+"""The columns that say which part was left, taken only where they are named: another list's topics are not ours."""
+
 _WHO = ("id", "email", "other_emails")
 
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """One row. `line`: where it begins in the file, from 1. `named`: who is meant, by our names; blanks left out."""
+    """One row. `line`: where it begins in the file, from 1. `named`: who is meant, by our names; blanks left out.
+
+    `part`: what was left, by its kinds, None where no column says; {} where the columns are there and say nothing.
+    """
 
     line: int
     named: Mapping[str, str] = field(repr=False)
     cells: Sequence[str] = field(repr=False)
+    part: Mapping[str, str] | None = None
 
     @property
     def other_emails(self) -> tuple[str, ...]:
@@ -80,7 +88,8 @@ class PeopleList:
                     f"line {line} names somebody by letters that may be others, for the list is not UTF-8: save it as "
                     "UTF-8"
                 )
-            yield ListRow(line, named, cells)
+            part = {name: named.pop(name) for name in PARTS if name in named}
+            yield ListRow(line, named, cells, part if self.taken.keys() & set(PARTS) else None)
 
 
 def read(path: Path, columns: Mapping[str, str]) -> PeopleList:
@@ -193,7 +202,7 @@ def _taken(names: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
             raise UsageError(f"several columns may be the address: {several}. Name one: --column email=HEADING")
         if name not in taken and found and found[0] not in taken.values():
             taken[name] = found[0]
-    if not taken:
+    if not taken.keys() & KNOWN.keys():
         raise UsageError(
             f"no column says who is meant: {', '.join(names) or 'there is none'}. Name it: --column email=HEADING"
         )

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from dpsync import strict_json
 from dpsync.address import normalised
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.payload import parse_request
+from dpsync.intake.receipt_time import believed
 from dpsync.model import Request, Right
 from dpsync.opendsr_protocol import (
     IdentityFormat,
@@ -28,9 +29,6 @@ from dpsync.urls import is_at
 
 IDENTITIES: Final = (IdentityType.EMAIL, IdentityType.CONTROLLER_CUSTOMER_ID)
 """By what a person can be named here; each of them as it is, for nobody finds a person by a hash in every system."""
-
-OLDEST: Final = timedelta(days=366)
-"""A time of submission before that is a fault of somebody's clock: then the time of receipt counts."""
 
 _MOST: Final = 20
 _MOST_IDENTITIES: Final = 100
@@ -54,10 +52,11 @@ _VERSION: Final = re.compile(r"[12](\.[0-9]{1,3}){0,2}")
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A request that was handed over, and where news of its status is wanted."""
+    """A request that was handed over, and where news of its status is wanted. `misdated`: as of `acceptance.Asked`."""
 
     request: Request
     callbacks: tuple[str, ...] = field(repr=False)
+    misdated: bool = False
 
 
 def read(
@@ -87,9 +86,10 @@ def read(
     if submitted is None:
         problem = "is not a time, as in 2026-11-20T09:00:00Z" if "submitted_time" in asked else "missing"
         raise PayloadInvalid("submitted_time", problem)
-    if now - OLDEST < submitted <= now:
-        data["received_at"] = submitted.isoformat()
-    return Handed(_request(data, source, request_id, now), callbacks)
+    received = believed(submitted, now)
+    if received is not None:
+        data["received_at"] = received.isoformat()
+    return Handed(_request(data, source, request_id, now), callbacks, misdated=received is None)
 
 
 def _request(data: Mapping[str, object], source: str, request_id: str, now: datetime) -> Request:

@@ -107,7 +107,8 @@ class OpenDsr:
         A body is signed by nobody, so whoever has the token can erase: all of it cools off first.
         """
         controller = self._there.controller
-        asked = Asked(handed.request, events.body_mac(controller, body), now, frozenset({Cause.COOLING_OFF}))
+        mac, cools = events.body_mac(controller, body), frozenset({Cause.COOLING_OFF})
+        asked = Asked(handed.request, mac, now, cools, misdated=handed.misdated)
 
         def work(unit: Unit) -> Mapping[str, Any] | Conflict:
             (became,) = receive_all(unit, controller, [asked])

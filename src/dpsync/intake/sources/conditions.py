@@ -18,6 +18,7 @@ class Relation(StrEnum):
     DIFFERS_FROM = "differs_from"
     ABSENT = "absent"
     NO_FLAG = "no_flag"
+    BEGINS = "begins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Condition:
 
     `values`: what may stand at `path`; None for nothing at all, null or a blank text. `other`: the path of what it
     differs from; what is not there differs from nothing. `ABSENT`: not there, not even as null. `NO_FLAG`: that, or
-    something that is neither true, false nor null.
+    something that is neither true, false nor null. `BEGINS`: a text that begins so.
     """
 
     path: Path
@@ -43,6 +44,8 @@ class Condition:
                 return found is NOTHING
             case Relation.NO_FLAG:
                 return found is not None and not isinstance(found, bool)
+            case Relation.BEGINS:
+                return isinstance(here, str) and here.startswith(tuple(f"{one}" for one in self.values))
             case Relation.DIFFERS_FROM:
                 there = plain(self.other.find(message)) if self.other else None
                 return here is not None and there is not None and here != there

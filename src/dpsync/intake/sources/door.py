@@ -46,7 +46,7 @@ class SourceDoor:
         except Exception as error:  # noqa: BLE001 - because whatever it is, an answer would lose what was sent
             telemetry.log("receiver").error("not served", error=error, endpoint="POST /requests")
             answer = Response(status_code=503)
-        if answer.status_code not in {200, 202}:
+        if answer.status_code not in {200, 202, 204}:
             request.scope.get(HANG_UP, lambda: None)()
         return answer
 
@@ -125,7 +125,7 @@ def _accepted(became: TakenIn, ignored: int, wanted: tuple[str, str] | None) -> 
         raise EventConflict("this event id came before with another body")
     if wanted is not None:
         content, media_type = wanted
-        return Response(content, media_type=media_type)
+        return Response(content, 200, media_type=media_type) if content else Response(status_code=204)
     merged = {"joined": became.joined, "held": became.held, "explained": became.explained}
     said = {"merges": merged} if any(merged.values()) else {}
     if not received and not became.joined and not became.held:

@@ -62,7 +62,7 @@ def _formed(form: BodyForm, said: object) -> object:
 def answer(form: BodyForm, body: bytes) -> tuple[str, str] | None:
     """What a sender wants to hear, with a 200, once all is kept, and in which type; None where any such answer will do.
 
-    `body`: what `read` took.
+    Nothing at all is said with a 204. `body`: what `read` took.
     """
     match form:
         case BodyForm.SALESFORCE:
@@ -70,7 +70,7 @@ def answer(form: BodyForm, body: bytes) -> tuple[str, str] | None:
         case BodyForm.FIDES:  # it waits for no more than this: a halt would run into its time limit
             return '{"halt": false}', "application/json"
         case BodyForm.KETCH:
-            return json.dumps(_pending(strict_json.load(body, quoting=True))), "application/json"
+            return _pending(strict_json.load(body, quoting=True)), "application/json"
         case BodyForm.JSON | BodyForm.MAUTIC | BodyForm.DATAVERSE:
             return None
 
@@ -90,18 +90,16 @@ def job(form: BodyForm, said: object, called: str) -> str:
     return ""
 
 
-def _pending(asked: object) -> dict[str, object]:
-    """Ketch: the same head as the request's, and that it is under way."""
+def _pending(asked: object) -> str:
+    """Ketch: the same head as the request's, and that it is under way; of consent, it waits for no word."""
     said = asked if isinstance(asked, dict) else {}
+    if not f"{said.get('apiVersion')}".startswith("dsr/"):
+        return ""
     head = said.get("metadata")
     named = {name: head.get(name) for name in ("uid", "tenant")} if isinstance(head, dict) else {}
     kind = f"{said.get('kind')}".removesuffix("Request")
-    return {
-        "apiVersion": said.get("apiVersion"),
-        "kind": f"{kind}Response",
-        "metadata": named,
-        "response": {"status": "pending"},
-    }
+    head = {"apiVersion": said.get("apiVersion"), "kind": f"{kind}Response", "metadata": named}
+    return json.dumps({**head, "response": {"status": "pending"}})
 
 
 def _by_event(said: object) -> object:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.intake.payload import Ground
-from dpsync.intake.sources.conditions import Condition, Relation, Scalar
+from dpsync.intake.sources.condition_forms import APath, Conditions, Part, Paths
 from dpsync.intake.sources.forms import BodyForm
-from dpsync.intake.sources.paths import Path
 from dpsync.intake.sources.rules import Ignored, MergeRule, Rule, SourceMapping, Together
+from dpsync.intake.sources.spread import Spread
 from dpsync.intake.sources.values import ONE_OF_THEM, MomentPlace, ScopeKind, ScopeName, TimeUnit, demand_scope
 from dpsync.model import Right
 from dpsync.settings import toml
@@ -25,77 +25,13 @@ READY = resources.files("dpsync.intake.sources") / "ready"
 """The mappings that come with dpsync."""
 
 
-def _path(raw: object) -> object:
-    return Path.parse(raw) if isinstance(raw, str) else raw
-
-
-def _several(raw: object) -> object:
-    return tuple(_path(one) for one in raw) if isinstance(raw, list) else (_path(raw),)
-
-
-APath = Annotated[Path, BeforeValidator(_path)]
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1, max_length=20)]
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Named = Mapping[str, APath]
 RecordKey = Annotated[str, Field(pattern="^(id|email|other_emails)$")]
 SubjectKey = Annotated[str, Field(pattern="^(id|email|other_emails|phone|name)$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-
-class _Compared(_Part):
-    """A condition in its long form: exactly one of these."""
-
-    is_: Literal["set", "missing", "absent", "no_flag"] | None = Field(default=None, alias="is")
-    not_: Scalar | list[Scalar] | None = Field(default=None, alias="not")
-    differs_from: APath | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "_Compared":
-        if len(self.model_fields_set) != 1:
-            raise ValueError("a condition is one of is, not and differs_from")
-        return self
-
-
-_STANDING = {
-    "set": lambda where: Condition(where, Relation.IS_NOT, (None,)),
-    "missing": lambda where: Condition(where, Relation.IS, (None,)),
-    "absent": lambda where: Condition(where, Relation.ABSENT),
-    "no_flag": lambda where: Condition(where, Relation.NO_FLAG),
-}
-
-
-def _condition(path: str, raw: object) -> Condition:
-    where = Path.parse(path)
-    if not isinstance(raw, dict):
-        return Condition(where, Relation.IS, _scalars(raw))
-    said = _Compared.model_validate(raw)
-    if said.differs_from is not None:
-        return Condition(where, Relation.DIFFERS_FROM, other=said.differs_from)
-    if said.is_ is not None:
-        return _STANDING[said.is_](where)
-    return Condition(where, Relation.IS_NOT, _scalars(said.not_))
-
-
-def _scalars(raw: object) -> tuple[Scalar, ...]:
-    values = raw if isinstance(raw, list) else [raw]
-    if not values or not all(isinstance(value, str | int | bool) for value in values):
-        raise ValueError("compares with a text, a whole number, true or false, or a list of those")
-    return tuple(values)
-
-
-def _conditions(raw: object) -> object:
-    if not isinstance(raw, dict) or not raw:
-        raise ValueError("must name at least one condition: a path, and what stands there")
-    return tuple(_condition(path, value) for path, value in raw.items())
-
-
-Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_conditions)]
-
-
-class _Moment(_Part):
+class _Moment(Part):
     path: APath
     unit: TimeUnit | None = None
 
@@ -104,7 +40,7 @@ def _moment(raw: object) -> object:
     return {"path": raw} if isinstance(raw, str) else raw
 
 
-class _Merge(_Part):
+class _Merge(Part):
     """Two records that became one: which is gone, and which stays."""
 
     loser: Mapping[RecordKey, Paths]
@@ -119,19 +55,20 @@ class _Merge(_Part):
         return self
 
 
-class _Rule(_Part):
+class _Rule(Part):
     name: Label
     when: Conditions
     right: Right | None = None
     on_merge: _Merge | None = None
     subject: Mapping[SubjectKey, Paths] = {}
     changes: Mapping[Annotated[str, Field(pattern="^(email|first_name|last_name)$")], APath] = {}
-    fields: Named = {}
+    fields: Named = Field(default={})
     ground: Ground | None = None
     received_at: Annotated[_Moment | None, BeforeValidator(_moment)] = None
     version: APath | None = None
     lifted: Mapping[Annotated[str, Field(pattern="^(told_on|how)$")], APath] = {}
     delete_shaped: bool = False
+    for_a_person: bool = False
     scope: Mapping[ScopeKind, ScopeName] = {}
     scope_at: Mapping[ScopeKind, APath] = {}
 
@@ -148,11 +85,13 @@ class _Rule(_Part):
     @model_validator(mode="after")
     def _suits_the_right(self) -> "_Rule":
         corrects = bool(self.changes or self.fields)
-        if corrects != (self.right is Right.RECTIFICATION):
-            raise ValueError("a rectification names changes or fields, and no other right does")
+        if corrects != (self.right is Right.RECTIFICATION and not self.for_a_person):
+            raise ValueError("a rectification names changes or fields, or is for_a_person, and no other right does")
         if self.lifted and (self.right is not Right.RESTRICTION or len(self.lifted) != 2):
             raise ValueError("lifted belongs to a restriction, and names told_on and how")
         demand_scope(self.right, self.scope, self.scope_at)
+        if self.for_a_person and self.right not in {Right.RECTIFICATION, Right.RESTRICTION}:
+            raise ValueError("for_a_person belongs to a rectification without values, or to a restriction")
         if self.delete_shaped and self.right is not Right.ERASURE:
             raise ValueError("delete_shaped belongs to an erasure")
         if several := sorted(name for name in ONE_OF_THEM & self.subject.keys() if len(self.subject[name]) > 1):
@@ -160,19 +99,24 @@ class _Rule(_Part):
         return self
 
 
-class _Ignored(_Part):
+class _Ignored(Part):
     name: Label
     when: Conditions
 
 
-class _Together(_Part):
+class _Together(Part):
     name: Label
     same: APath
     minutes: int = Field(ge=1, le=1440)
     parts: Mapping[Label, Conditions] = Field(min_length=2, max_length=10)
 
 
-class _File(_Part):
+class _Spread(Part):
+    name: Label
+    at: APath
+
+
+class _File(Part):
     about: str = ""
     sample: str = ""
     event: Paths | None = None
@@ -182,6 +126,8 @@ class _File(_Part):
     drops_answered: bool = False
     each: APath | None = None
     inside: APath | None = None
+    spread: list[_Spread] = Field(default=[], max_length=5)
+    gather: Paths | None = None
     rules: list[_Rule] = Field(min_length=1, max_length=100)
     refuse: list[_Ignored] = Field(default=[], max_length=100)
     ignore: list[_Ignored] = Field(default=[], max_length=100)
@@ -241,6 +187,8 @@ def parse(text: str) -> SourceMapping:
         event_header=shape.event_header or "",
         each=shape.each,
         inside=shape.inside,
+        spread=tuple(Spread(one.name, one.at) for one in shape.spread),
+        gather=shape.gather or (),
         rules=tuple(_rule(one, one.right) for one in shape.rules if one.right),
         merge_rules=tuple(
             MergeRule(one.name, one.when, one.on_merge.loser, one.on_merge.winner)
@@ -272,6 +220,7 @@ def _rule(shape: _Rule, right: Right) -> Rule:
         version=shape.version,
         lifted=shape.lifted,
         delete_shaped=shape.delete_shaped,
+        for_a_person=shape.for_a_person,
         scope=shape.scope,
         scope_at=shape.scope_at,
     )

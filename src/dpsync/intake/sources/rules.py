@@ -14,6 +14,7 @@ from dpsync.errors import PayloadInvalid
 from dpsync.intake.sources.conditions import Condition, hold
 from dpsync.intake.sources.forms import BodyForm
 from dpsync.intake.sources.paths import Path
+from dpsync.intake.sources.spread import Spread, spread_out
 from dpsync.intake.sources.values import MomentPlace, changes_of, ids_of, is_blank, moment_of, plain, subject_of
 from dpsync.model import Right
 
@@ -28,7 +29,8 @@ MOST_MESSAGES = 100
 class Rule:
     """What one kind of message asks for: where the subject, and what belongs to the right, are found in it.
 
-    `delete_shaped`: the message says only that a row is gone, which a merge of two records does too. `scope`: of an
+    `delete_shaped`: the message says only that a row is gone, which a merge of two records does too. `for_a_person`: it
+    does not say what is to be done, so it is kept and a person is asked. `scope`: of an
     opt-out from a part, the names of the part by their kinds; `scope_at`: the same, where they are found.
     """
 
@@ -43,6 +45,7 @@ class Rule:
     version: Path | None = None
     lifted: Mapping[str, Path] = field(default_factory=dict)
     delete_shaped: bool = False
+    for_a_person: bool = False
     scope: Mapping[str, str] = field(default_factory=dict)
     scope_at: Mapping[str, Path] = field(default_factory=dict)
 
@@ -84,13 +87,18 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a message asks for, as our own shape has it under `data`. `at`: which of several messages, "" for one."""
+    """What a message asks for, as our own shape has it under `data`. `at`: which of several messages, "" for one.
+
+    `own_event`: where several messages ask for one thing, the event of this one, and `event` is that of all of them.
+    """
 
     rule: str
     event: str = field(repr=False)
     data: Mapping[str, object] = field(repr=False)
     delete_shaped: bool = False
+    for_a_person: bool = False
     at: str = ""
+    own_event: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +139,12 @@ class SourceMapping:
     """What one kind of sender means.
 
     `each`: where its messages stand as a list; None for one message. `inside`: where in a message the paths of all else
-    begin. `event`, with the value of `event_header` where that names one: what together tells one event from another,
-    and is the same when it is sent again. `refused`: what no rule names and nothing may ignore. `merge_wait`: how much
-    later the news of a merge may come than the news that one of its records is gone. `form`: how its messages stand in
-    a body. `drops_answered`: the sender forgets what got any answer, so that only what is kept may get one. `together`,
-    `triggers`: of an outbox, which of its changes mean something only together, and what writes them there.
+    begin. `spread`: what of a message is several. `gather`: what the messages have alike that ask for one thing about
+    one record. `event`, with the value of `event_header` where that names one: what together tells one event from
+    another, and is the same when it is sent again. `refused`: what no rule names and nothing may ignore. `merge_wait`:
+    how much later the news of a merge may come than the news that one of its records is gone. `form`: how its messages
+    stand in a body. `drops_answered`: the sender forgets what got any answer, so that only what is kept may get one.
+    `together`, `triggers`: of an outbox, which of its changes mean something only together, and what writes them there.
     """
 
     event: tuple[Path, ...]
@@ -149,6 +158,8 @@ class SourceMapping:
     ignored: tuple[Ignored, ...] = ()
     each: Path | None = None
     inside: Path | None = None
+    spread: tuple[Spread, ...] = ()
+    gather: tuple[Path, ...] = ()
     together: tuple[Together, ...] = ()
     triggers: tuple[str, ...] = ()
 
@@ -162,7 +173,7 @@ class SourceMapping:
         ignored: list[str] = []
         messages = self._messages(delivery.body)
         for number, message in enumerate(messages):
-            at = "" if self.each is None else f"{number}"
+            at = "" if self.each is None and len(messages) == 1 else f"{number}"
             try:
                 found = self._wishes(delivery, message, at, digest)
                 merged = self._merges(delivery, message, at, digest)
@@ -177,9 +188,10 @@ class SourceMapping:
         found = [body] if self.each is None else self.each.find(body)
         if not isinstance(found, list) or not found:
             raise PayloadInvalid("", "must hold a list of messages")
-        if len(found) > MOST_MESSAGES:
+        messages = spread_out(found if self.inside is None else [self.inside.find(one) for one in found], self.spread)
+        if len(messages) > MOST_MESSAGES:
             raise PayloadInvalid("", f"holds more than {MOST_MESSAGES} messages")
-        return found if self.inside is None else [self.inside.find(one) for one in found]
+        return messages
 
     def _wishes(
         self, delivery: SourceDelivery, message: object, at: str, digest: Callable[[bytes], str]
@@ -195,9 +207,19 @@ class SourceMapping:
             # one right, the first counts.
             if rule.right is Right.RECTIFICATION or (whom not in known and (whom or not known)):
                 known.add(whom)
-                event = f"{digest(self._event(delivery, message, at))}.{rule.name}"
-                found.append(Wish(rule.name, event, data, rule.delete_shaped, at))
+                event, own = f"{digest(self._event(delivery, message, at))}.{rule.name}", ""
+                if gathered := self._gathered(message, data["subject"]):
+                    event, own = f"{digest(gathered)}.{rule.right.value}", event
+                found.append(Wish(rule.name, event, data, rule.delete_shaped, rule.for_a_person, at, own))
         return found
+
+    def _gathered(self, message: object, subject: object) -> bytes:
+        """What is alike in the messages that ask for the same about one record; nothing where each is its own."""
+        parts = [plain(path.find(message)) for path in self.gather]
+        own_id = subject.get("id") if isinstance(subject, dict) else None
+        if not parts or not own_id or any(is_blank(part) for part in parts):
+            return b""
+        return json.dumps(["gathered", *parts, own_id], sort_keys=True).encode()
 
     def _merges(
         self, delivery: SourceDelivery, message: object, at: str, digest: Callable[[bytes], str]
@@ -236,7 +258,7 @@ class SourceMapping:
         if any(is_blank(part) or part in ([], {}) for part in parts):
             raise PayloadInvalid("", "lacks what tells this event from another")
         # As JSON, 1 is not "1" and no two lists of parts are one text.
-        told = [*parts, at] if self.event_header else parts
+        told = [*parts, at] if self.event_header or (self.spread and at) else parts
         return json.dumps(told, sort_keys=True).encode()
 
 
@@ -264,7 +286,7 @@ def _data(rule: Rule, message: object, source: str) -> dict[str, object]:
         data["received_at"] = moment
     if rule.version and (version := plain(rule.version.find(message))) is not None:
         data["version"] = int(version) if isinstance(version, str) and version.isdecimal() else version
-    if rule.right is Right.RECTIFICATION:
+    if rule.right is Right.RECTIFICATION and not rule.for_a_person:
         fields = changes_of(rule.fields, message, "changes.fields")
         changes = changes_of(rule.changes, message, "changes")
         data["changes"] = {**changes, **({"fields": fields} if fields else {})}

@@ -12,6 +12,7 @@ from dpsync.intake import events
 from dpsync.intake.acceptance import Asked
 from dpsync.intake.held_merges import Merging
 from dpsync.intake.payload import parse_request
+from dpsync.intake.receipt_time import dated
 from dpsync.intake.sources import forms, reading
 from dpsync.intake.sources.rules import MergeTold, SourceDelivery, SourceMapping, Wish, within
 from dpsync.intake.sources.schemes import Closed, Pairs, Scheme, SourceMessage, is_weak, scheme
@@ -96,7 +97,10 @@ class Source:
         request, body = request_of(wish, self.name, now)
         doubts = {Cause.MAYBE_MERGE} if wish.delete_shaped else set[Cause]()
         doubts |= {Cause.COOLING_OFF} if weak else set()
-        return Asked(request, events.body_mac(self.controller, body), now, frozenset(doubts))
+        doubts |= {Cause.FOR_A_PERSON} if wish.for_a_person else set()
+        misdated = request.received_assumed and "received_at" in wish.data
+        mac = events.body_mac(self.controller, body)
+        return Asked(request, mac, now, frozenset(doubts), misdated=misdated, own_event=wish.own_event)
 
 
 def request_of(wish: Wish, source: str, now: datetime) -> tuple[Request, bytes]:
@@ -107,7 +111,8 @@ def request_of(wish: Wish, source: str, now: datetime) -> tuple[Request, bytes]:
     body = json.dumps(wish.data, sort_keys=True).encode()
     try:
         strict_json.load(body)  # the message may hold anything, but not what is taken from it
-        return parse_request(wish.data, source=source, event_id=wish.event, now=now), body
+        data, alone = dated(wish.data, now), wish.for_a_person
+        return parse_request(data, source=source, event_id=wish.event, now=now, for_a_person=alone), body
     except PayloadInvalid as refusal:
         raise within(wish.at, refusal) from None
 

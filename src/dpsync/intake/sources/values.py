@@ -122,7 +122,9 @@ def _changed(value: object, field: str) -> object:
 def moment_of(told: MomentPlace, message: object) -> object:
     """The moment in RFC 3339; as it stands where it cannot be read, so that the door says of which form it must be."""
     value = plain(told.path.find(message))
-    if value is None or told.unit is None:
+    if is_blank(value):
+        return None
+    if told.unit is None:
         return value
     if told.unit is TimeUnit.UTC:
         return f"{value}".replace(" ", "T") + "Z"

@@ -8,6 +8,9 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.rules.event import Decision, DecisionKind, Next, Position, Step, go, stay
 
+_MAY_BE_SETTLED = frozenset({Cause.SCOPE_UNMAPPED, Cause.FOR_A_PERSON})
+"""A person may find that a part does not concern this processor, or do by hand what nobody could tell dpsync."""
+
 
 def after_decision(at: Position, decision: Decision) -> Step:
     """What a decision makes of it. Raises `DecisionRefused` where it does not fit the state."""
@@ -28,11 +31,14 @@ def after_decision(at: Position, decision: Decision) -> Step:
         case DecisionKind.RETRY:
             return _retried(at)
         case DecisionKind.SETTLE:
-            # Of an opt-out from a part, a person may find that it does not concern this processor.
-            waits = at.state is State.HELD and Cause.SCOPE_UNMAPPED not in at.causes
+            waits = at.state is State.HELD and not at.causes & _MAY_BE_SETTLED
             if waits or at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED}:
                 raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
             return go(at, State.SETTLED, EntryKind.SETTLED)
+        case DecisionKind.NO_CONCERN:
+            if at.state is not State.HELD or Cause.SCOPE_UNMAPPED not in at.causes:
+                raise DecisionRefused(f"it is {at.state.value}, and nobody asks what the part is")
+            return go(at, State.EXEMPT, EntryKind.EXEMPTED)
         case DecisionKind.EXEMPT:
             return _exempted(at, decision.code)
         case DecisionKind.SUPERSEDE:
@@ -47,6 +53,8 @@ def released(at: Position, causes: frozenset[Cause]) -> Step:
     """It is held for these causes no more; by a person, or by time."""
     if at.state is not State.HELD:
         raise DecisionRefused(f"it is {at.state.value}, not held")
+    if at.right is Right.RECTIFICATION and Cause.FOR_A_PERSON in at.causes & causes:
+        raise DecisionRefused("it names no new values: enter them with `dpsync submit rectification`, then settle this")
     left = at.causes - causes
     if left == at.causes:
         raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))

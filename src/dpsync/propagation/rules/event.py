@@ -34,10 +34,11 @@ class AnswerKind(StrEnum):
 
 
 class DecisionKind(StrEnum):
-    """What a named person decided, with a reason."""
+    """What a named person decided, with a reason; or what decided itself."""
 
     RELEASE = "release"
-    CONFIRM = "confirm"  # the contact confirmed itself: what waited for that alone goes on
+    CONFIRM = "confirm"  # the contact confirmed itself, or the settings name the part: what waited for that goes on
+    NO_CONCERN = "no_concern"  # the settings say that the part is nothing there
     HOLD = "hold"
     WITHDRAW = "withdraw"
     RETRY = "retry"

@@ -79,13 +79,13 @@ def initial_state(
 def _causes(request: Request, way: Way, around: Surroundings, safety: Safety) -> Iterable[Cause]:
     if safety.mode is Mode.OBSERVE:
         yield Cause.OBSERVE
+    yield from around.doubts if request.irreversible else around.doubts & {Cause.FOR_A_PERSON}
     if request.irreversible:
         # An opt-out never waits for a yes: it has hours (Art. 21(3)).
         if around.shared_address:
             yield Cause.SHARED_ADDRESS
         if around.restricted:
             yield Cause.RESTRICTION_IN_FORCE
-        yield from around.doubts
         if safety.cooling_off > timedelta(0):
             yield Cause.COOLING_OFF
         if safety.approvals or safety.mode is Mode.CONFIRM:
