@@ -190,3 +190,18 @@ def test_a_thousand_addresses_are_screened_in_a_few_questions(tmp_path: Path) ->
         assert (found.kept, found.left_out) == (1000, {})
         assert len([one for one in asked if one.startswith("SELECT")]) == 5 + 1
         assert Reason.OPTED_OUT not in found.left_out
+
+
+def test_each_row_may_say_from_which_part_it_is_and_none_becomes_more(machine: Machine) -> None:
+    path = machine.folder / "parts.csv"
+    path.write_text("Email;Left;Way\nada@example.org;events;sms\nben@example.org;news;\ncy@example.org;;\n")
+    parts = "--column", "topic=Left", "--column", "channel=Way"
+    code, said = machine.imported("opt_out", str(path), *parts)
+    assert (code, said["new"], said["rejected"]) == (2, 2, 1), "a row that says no part is no opt-out from everything"
+    shown = json.loads(machine.run("status", "--json")[1])["requests"]
+    assert sorted(one["scope"] for one in shown) == ["topic=events, channel=sms", "topic=news"]
+    assert "4,scope," in Path(str(said["rejects"])).read_text()
+    code, _, err = machine.run("import", "opt_out", str(path), "--by", "Dana", *parts, "--scope", "topic=x")
+    assert (code, "both say the topic" in err) == (64, True)
+    assert machine.run("screen", str(path), "-o", str(path) + ".out", "--column", "topic=Left")[0] == 64
+    assert machine.imported("erasure", str(path), *parts)[1]["rejected"] == 3

@@ -30,11 +30,12 @@ from dpsync.running import callbacks
 from dpsync.running.opendsr_certificate import watch
 from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.sandbox.opendsr import authority as sandbox
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from dpsync.store.platform_tables import platform_job
 from tests.builders import START
-from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
+from tests.journeys.installation import FORMS, NEWSLETTER, SECRET, Installation, installed, sqlite_url
 from tests.opendsr import ADA, DOMAIN, ID, OTHER, TOKEN, asked, certificate, identity, key, public_key, put, written
 from tests.shapes import undocumented
 
@@ -175,6 +176,14 @@ def test_a_request_is_held_and_gets_the_same_answer_however_often_it_comes(there
     assert '"source": "source:opendsr:shop"' in log.getvalue()
     assert len(there.rows(t.request)) == 1
     there.sound()
+
+
+def test_a_main_database_that_never_signs_needs_no_secret(there: Installation) -> None:
+    there.restart(('secrets = [{ env = "DPSYNC_TEST_SECRET" }]', ""))
+    assert hand_over(there).status_code == 201
+    signed = signed_headers(SECRET, "evt_1", there.clock.now(), b"{}")
+    answer = requests.post(f"{there.url}/requests", data=b"{}", headers=signed, timeout=60)
+    assert answer.status_code == 401, "a door that nobody has the key of"
 
 
 def test_whoever_has_no_token_learns_only_what_can_be_asked(there: Installation) -> None:

@@ -33,8 +33,10 @@ from dpsync.person_letters.service import letter_to
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.points import QuestionKind
 from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.reports.duties import duties_of
 from dpsync.reports.plan_text import plan_text
 from dpsync.reports.text import dossier_text
+from dpsync.running import jobs
 from dpsync.sandbox.mailchimp.filling import SeedAudience, fill
 from dpsync.store import tables as t
 from dpsync.store.question_tables import question
@@ -119,6 +121,44 @@ def test_only_the_part_that_was_left_is_left(tmp_path: Path, database_url: str) 
         there.drive()
         assert set(statuses(there).values()) == {"unsubscribed"}, "a part that is asked for later narrows nothing"
         assert there.state(later) is State.VERIFIED
+        there.sound()
+
+
+def a_minute_later(there: Installation) -> None:
+    jobs.answer_parts(there.service, there.clock.now())
+
+
+def test_a_part_that_the_settings_name_afterwards_asks_nobody_any_more(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=f"{NEWSLETTER}#1\n{MAILINGS}#2\n") as there:
+        for audience in (FIRST, SECOND):
+            there.sandbox.add(ADA, list_id=audience)
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        a_minute_later(there)
+        assert {row.state for row in there.rows(t.propagation)} == {State.HELD.value}
+        standing, now = standing_of(there.service, part.id), there.clock.now()
+        (duty,) = duties_of([standing], now.date(), there.service.zone, asks=True)
+        assert "dpsync settle" in duty.sentence, "it may be no concern of one of them"
+        mapped = f'scopes = {{ "topic=events" = ["audience={SECOND}"] }}'
+        there.restart(("#1", mapped), ("#2", 'scopes = { "topic=events" = ["nothing"] }'))
+        a_minute_later(there)
+        there.drive()
+        assert (there.state(part), there.state(part, "mailings")) == (State.VERIFIED, State.EXEMPT)
+        assert statuses(there) == {FIRST: "subscribed", SECOND: "unsubscribed"}, "the part alone, not everything"
+        there.sound()
+
+
+def test_a_part_asks_nobody_any_more_once_the_person_has_left_everything_there(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add(ADA, list_id=FIRST)
+        part = there.ask(Right.OPT_OUT, ADA, scope=EVENTS)
+        wider = there.ask(Right.OPT_OUT, ADA, other_emails=[BEN], scope={"topic": "news"})
+        everything = there.ask(Right.OPT_OUT, ADA)
+        a_minute_later(there)
+        assert there.state(part) is State.HELD, "not before it is done"
+        there.drive()
+        a_minute_later(there)
+        assert (there.state(everything), there.state(part)) == (State.VERIFIED, State.SUPERSEDED)
+        assert there.state(wider) is State.HELD, "it names an address that the other did not"
         there.sound()
 
 

@@ -21,6 +21,7 @@ from dpsync.running import callbacks
 from dpsync.running.callback_targets import resume, targets_of
 from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.settings import load
+from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from dpsync.store.platform_tables import platform_job
 from tests.journeys.installation import INBOUND, NEWSLETTER, Installation, installed, sqlite_url
@@ -66,6 +67,20 @@ def hand_over(there: Installation, kind: str = "CONTACT_OPT_OUT", nonce: str = N
     shown = {"X-Sombra-Token": token(claims), "X-Transcend-Nonce": nonce}
     (request_id,) = post(there, "transcend", transcend(kind), **shown).json()["requests"]
     return str(request_id)
+
+
+def test_each_identifier_of_one_request_has_a_job_of_its_own_that_is_answered(
+    there: Installation, platform: MainDatabase
+) -> None:
+    claims = {**CLAIMS, "value": "4711", "iat": int(there.clock.now().timestamp())}
+    for name, nonce in ((ADA, "n1"), ("ada.old@example.org", "n2"), (ADA, "n1")):
+        shown = {"X-Sombra-Token": token(claims), "X-Transcend-Nonce": nonce}
+        assert post(there, "transcend", transcend("CONTACT_OPT_OUT", name), **shown).status_code == 202
+    assert len(there.rows(t.request)) == 1
+    there.drive()
+    assert sorted(one.headers["x-transcend-nonce"] for one in platform.heard) == ["n1", "n2"]
+    assert {one.body for one in platform.heard} == {b'{"status": "RESOLVED"}'}
+    assert there.rows(platform_job) == []
 
 
 def sent(there: Installation, platform: MainDatabase, after: timedelta = timedelta(0)) -> list[dict[str, Any]]:

@@ -93,6 +93,8 @@ def test_a_message_is_shown_as_what_it_would_become_and_nothing_is_made(machine:
     assert (said["wishes"][0]["cools"], "would cool off" in out) == (True, False)
     assert "means nothing" in machine.run("source", "test", "crm", machine.message({**gone, "type": "INSERT"}))[1]
     assert "/requests/crm" in machine.run("source", "list")[1]
+    hold = {"type": "PLACE_ON_LEGAL_HOLD", "coreIdentifier": {"value": "4711"}}
+    assert "a person is asked" in machine.run("source", "test", "transcend", machine.message(hold))[1]
     assert not (machine.folder / "var").exists()
 
 

@@ -172,3 +172,21 @@ def test_hubspots_merge_into_a_new_record_loses_both_and_a_repeated_attempt_is_t
     assert [two.event for two in again] == [one.event]
     with pytest.raises(PayloadInvalid, match="on_merge"):
         told(primaryObjectId=2, mergedObjectIds=[2])
+
+
+def test_a_subscription_type_of_hubspot_that_is_left_is_an_opt_out_from_that_part() -> None:
+    def told(name: str, value: str) -> Understood:
+        event = {
+            "eventId": 1,
+            "subscriptionType": "contact.propertyChange",
+            "objectId": 4711,
+            "occurredAt": 1795510500000,
+        }
+        body = [{**event, "propertyName": name, "propertyValue": value}]
+        return reading.load("hubspot", Path()).understand(SourceDelivery("crm", body, ""), bytes.hex)
+
+    (wish,) = told("hs_email_optout_636817", "true").wishes
+    assert (wish.data["right"], wish.data["scope"]) == ("opt_out", {"topic": "hs_email_optout_636817"})
+    assert "scope" not in told("hs_email_optout", "true").wishes[0].data
+    for name in ("hs_email_optout_636817", "hs_email_optout"):
+        assert (told(name, "false").wishes, len(told(name, "").ignored)) == ((), 1)

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsync.errors import ConfigurationError, PayloadInvalid
@@ -42,8 +43,11 @@ when = { kind = "UPDATE", "new.mail" = { is = "set" } }
 """
 
 
+parsed = cache(parse)
+
+
 def understood(mapping: str, body: Any, called: str = "") -> Understood:
-    return parse(mapping).understand(
+    return parsed(mapping).understand(
         SourceDelivery("crm", body, called), lambda raw: hashlib.sha256(raw).hexdigest()[:8]
     )
 
@@ -182,6 +186,44 @@ def test_each_message_of_a_list_is_understood_and_one_that_is_not_refuses_all() 
             understood(mapping, none)
 
 
+SPREAD = """
+event = ["id"]
+spread = [{ name = "topic", at = "topics" }, { name = "way", at = "topic.value.ways" }]
+[[rules]]
+name = "left"
+right = "opt_out"
+when = { "topic.value.on" = false, "topic.key" = { begins = "news-" } }
+subject = { email = "email" }
+scope_at = { topic = "topic.key" }
+[[rules]]
+name = "left-one-way"
+right = "opt_out"
+when = { "way.value" = { begins = "sms" } }
+subject = { email = "email" }
+scope_at = { topic = "topic.key", channel = "way.value" }
+[[ignore]]
+name = "stays"
+when = { "topic.value.on" = true }
+"""
+
+
+def test_each_entry_of_what_is_spread_needs_a_rule_and_is_an_event_of_its_own() -> None:
+    def asked(**topics: object) -> Understood:
+        return understood(SPREAD, {"id": 1, "email": "ada@example.org", "topics": topics})
+
+    found = asked(**{"news-a": {"on": False}, "b": {"ways": ["sms", "sms-2"]}, "c": {"on": True}})
+    assert [wish.data["scope"] for wish in found.wishes] == [
+        {"topic": "news-a"}, {"topic": "b", "channel": "sms"}, {"topic": "b", "channel": "sms-2"},
+    ]  # fmt: skip
+    assert (len({wish.event for wish in found.wishes}), found.ignored) == (3, ("stays",))
+    for odd in ({"b": {"on": False}}, {"news-a": {"on": False}, "d": 1}, {}):
+        with pytest.raises(PayloadInvalid):
+            asked(**odd)
+    many = {f"news-{one}": {"on": False} for one in range(101)}
+    with pytest.raises(PayloadInvalid, match="more than 100 messages"):
+        asked(**many)
+
+
 @pytest.mark.parametrize(
     ("unit", "value", "read"),
     [
@@ -198,6 +240,7 @@ def test_a_moment_is_read_in_the_unit_that_the_mapping_names(unit: str, value: o
     assert understood(mapping, STOPPED | {"at": value}).wishes[0].data["received_at"] == read
 
 
+@settings(max_examples=1000, database=None, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
@@ -233,6 +276,9 @@ def test_no_body_is_a_fault_or_a_wish_that_the_mapping_does_not_name(body: objec
         ('ground = "direct_marketing_objection"', 'ground = "whim"', "rules[0].ground"),
         ('version = "version"', 'versions = "version"', "rules[0].versions"),
         ('version = "version"', "delete_shaped = true", "rules[0]"),
+        ('version = "version"', "for_a_person = true", "rules[0]"),
+        ("version = ", "for_a_person = true\nversion = ", "belongs to a rectification without values"),
+        ('name = "corrected"', 'name = "corrected"\nfor_a_person = true', "is for_a_person, and no other right"),
         ('name = "gone"', 'name = "stop"', "two rules have the name stop"),
         ('phone = "old.phone"', 'phone = ["old.phone", "old.other"]', "phone is one path"),
         ('{ is = "set" }', '{ is = "there" }', "ignore[0].when"),

@@ -92,7 +92,7 @@ SHAPES: dict[str, dict[str, str]] = {
     "source test": {
         "version": "1",
         "wishes[].rule": "name of the rule that it matches",
-        "wishes[].held": "whether it would be held, because a record that is gone may have been merged",
+        "wishes[].held": "whether it would be held: a merge may look so, or a person must say what is to be done",
         "wishes[].cools": "whether it would cool off, because its source has a secret in a header only",
         "wishes[].data": "the request in our own shape, see docs/webhooks.md. It holds data of the person",
         "merges[].rule": "name of the rule of the mapping",

@@ -248,7 +248,12 @@ def _show(talk: Talk, found: "Understood", *, weak: bool, as_json: bool) -> None
     cools = {one.rule: weak and one.data["right"] == Right.ERASURE.value for one in found.wishes}
     if as_json:
         wishes = [
-            {"rule": one.rule, "held": one.delete_shaped, "cools": cools[one.rule], "data": one.data}
+            {
+                "rule": one.rule,
+                "held": one.delete_shaped or one.for_a_person,
+                "cools": cools[one.rule],
+                "data": one.data,
+            }
             for one in found.wishes
         ]
         merges = [{"rule": one.rule, "losers": list(one.losers), "winner": one.winner} for one in found.merges]
@@ -258,6 +263,8 @@ def _show(talk: Talk, found: "Understood", *, weak: bool, as_json: bool) -> None
         talk.data(f"rule {one.rule}: {json.dumps(one.data, indent=2, ensure_ascii=False)}")
         if one.delete_shaped:
             talk.data("It would be held: that a record is gone may also be a merge.")
+        if one.for_a_person:
+            talk.data("It would be held: it does not say what is to be done, so a person is asked.")
         if cools[one.rule]:
             talk.data("It would cool off: a secret in a header proves little.")
     for told in found.merges:
