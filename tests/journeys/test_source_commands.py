@@ -21,6 +21,7 @@ secrets = [{ env = "DPSYNC_TEST_SOURCE" }]
 """
 READY = [
     "civicrm",
+    "custom",
     "datagrail-drop",
     "debezium",
     "debezium-cloudevents",

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.errors import ConfigurationError, PayloadInvalid
@@ -240,7 +240,6 @@ def test_a_moment_is_read_in_the_unit_that_the_mapping_names(unit: str, value: o
     assert understood(mapping, STOPPED | {"at": value}).wishes[0].data["received_at"] == read
 
 
-@settings(max_examples=1000, database=None, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
