@@ -112,7 +112,7 @@ def climb(there: Installation, now: datetime) -> None:
 
 
 def answer_parts(there: Installation, now: datetime) -> None:
-    """Let go on what waited for what a part is at a processor, where that is known now."""
+    """Release what waited for what a part is at a processor, where that is known now."""
     if found := there.read(lambda connection: parts_held.look(connection, there.controller)):
         there.write(lambda unit: parts_held.go_on(unit, there.controller, found, now))
 
