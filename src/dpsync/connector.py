@@ -28,7 +28,9 @@ from dpsync.connector_inbound import (
     ReportsOutcomes,
     Roster,
     RosterLine,
+    TakesBack,
     TakesNotes,
+    TakingBack,
     VendorHook,
 )
 from dpsync.connector_outcomes import (
@@ -102,7 +104,9 @@ __all__ = [
     "Roster",
     "RosterLine",
     "Shelf",
+    "TakesBack",
     "TakesNotes",
+    "TakingBack",
     "VendorHook",
 ]
 
@@ -142,6 +146,7 @@ class Instruction:
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
     `reference` are HMACs over propagation and notice number. `request`: by which id its processor may answer later.
     `digest_key` keys the digests in the evidence. `received_at`: when the controller received what is asked.
+    `answer_within`: how long the processor has to say how it ended.
     `scope`: from what an opt-out is, "" for all; `only`: what that is there, as `parts` of its connector have it, None
     for all, or where words alone say it.
     """
@@ -162,6 +167,7 @@ class Instruction:
     may_call_until: Callable[[], float] = field(default=lambda: float("inf"), repr=False, compare=False)
     letter: Letter | None = None
     received_at: datetime | None = None
+    answer_within: timedelta | None = None
     scope: str = ""
     only: tuple[str, ...] | None = None
 
@@ -231,6 +237,8 @@ class Connector(ABC):
     """How many instructions this vendor's account takes at once; a documented limit, or a polite guess."""
     parts: ClassVar[Mapping[str, str]] = {}  # what an opt-out can be narrowed down to: kinds, and the form of their ids
     tells_scope: ClassVar[bool] = False  # words are enough: whoever reads them narrows it down
+    retry_steps: ClassVar[tuple[timedelta, ...]] = ()
+    """After how long its protocol proposes to try again, attempt by attempt; none: dpsync's own steps."""
 
     @classmethod
     @abstractmethod

@@ -133,6 +133,33 @@ class TakesNotes(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class TakingBack:
+    """One call by which a processor hears that a request was withdrawn."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class TakesBack(ABC):
+    """A connector whose processor has a call of its own for a request that was withdrawn.
+
+    `too_late`: the statuses by which it says for good that it does not stop any more. Neither they nor a yes change
+    where the propagation stands: only what the processor says of the request does.
+    """
+
+    too_late: ClassVar[frozenset[int]]
+
+    @abstractmethod
+    def taking_back(self, request: str) -> tuple[TakingBack, ...]:
+        """The calls for all that it was told of a request. Makes none."""
+
+    @abstractmethod
+    def taken_back_at(self) -> str:
+        """The host that they go to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
     """One row of the vendor's own export of conversations: its ids, and the oldest moment that the row names."""
 

@@ -115,9 +115,11 @@ class Http(Protocol):
         scope: str = "",
         deadline: float = float("inf"),
         reach: Callable[[str, str], bool] | None = None,
+        longest: float = CALL_SECONDS,
     ) -> Reply:
         """Make one call. `template` is what evidence keeps instead of `url`; none begins after `deadline`. `reach`:
-        whether a host may be reached at an address that its name stands for just now. Raises `NoAnswer`.
+        whether a host may be reached at an address that its name stands for just now. `longest`: seconds that it may
+        take, where they are fewer than its own. Raises `NoAnswer`.
         """
 
 

@@ -120,12 +120,13 @@ class HttpClient:
         scope: str = "",
         deadline: float = float("inf"),
         reach: Reach | None = None,
+        longest: float = CALL_SECONDS,
     ) -> Reply:
         """Make one call and return the complete answer, whatever its status; a redirect too is an answer.
 
         `template` is what evidence keeps instead of `url`; after `deadline`, in the clock's monotonic seconds, no call
         begins. No call that has begun is aborted by it: a vendor that needs 12 s would never succeed under a lease of
-        10 s. `reach` stands in for the client's own.
+        10 s. `reach` stands in for the client's own; `longest` where it is shorter than the client's own.
         Raises `NoAnswer`; `ProcessorError` where the URL may not be called at all (RFC 9110 4.2.4: no user in a URL).
         """
         _allowed(url, self._rehearsal)
@@ -135,7 +136,7 @@ class HttpClient:
         request = requests.PreparedRequest()
         sent_headers = {"Accept-Encoding": "gzip", "User-Agent": "dpsync", **(headers or {})}
         request.prepare(method=method, url=url, headers=sent_headers, params=dict(params or {}), data=body)
-        call = Timed(self._longest, reach or self._reach)
+        call = Timed(min(longest, self._longest), reach or self._reach)
         try:
             status, names, content = self._exchange(request, call)
         except (requests.RequestException, HTTPError, OSError, UnicodeError, zlib.error, _TooBig) as error:

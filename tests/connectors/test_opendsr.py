@@ -3,16 +3,20 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from dpsync import opendsr_protocol as protocol
@@ -31,7 +35,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connectors import opendsr
-from dpsync.connectors.opendsr import LONGEST_PROMISE, OpenDsrConnector, certificates
+from dpsync.connectors.opendsr import LONGEST_PROMISE, OpenDsrConnector, certificates, revocation
 from dpsync.connectors.opendsr.calls import (
     ERRORS,
     NO_CERTIFICATE,
@@ -632,6 +636,41 @@ def test_a_word_that_is_not_the_processors_own_counts_for_nothing(made: dict[str
     assert finding.evidence
     with on_stage(StandIn(**made)) as stage, pytest.raises(ProcessorUnreachable, match=why):
         stage.connector.probe()
+
+
+def revoked_list(folder: Path, *, numbers: Sequence[int] = (), by: Any = TRUSTED, ends: datetime = ENDS) -> Path:
+    """That of the authority of this page, as a file."""
+    issuer, made = x509.load_pem_x509_certificate(by.pem.encode()), x509.CertificateRevocationListBuilder()
+    made = made.issuer_name(issuer.subject).last_update(BEGINS).next_update(ends)
+    for number in numbers:
+        one = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(BEGINS)
+        made = made.add_revoked_certificate(one.build())
+    file = folder / "authority.crl"
+    file.write_bytes(made.sign(by.key, SHA256()).public_bytes(Encoding.PEM))
+    return file
+
+
+def test_a_certificate_that_was_revoked_counts_for_nothing_and_neither_does_one_of_which_that_is_not_known(
+    tmp_path: Path,
+) -> None:
+    own = x509.load_pem_x509_certificate(CHAIN.encode())
+
+    def why(file: Path) -> str:
+        finding = read(StandIn(), revocations=str(file))
+        return finding.reason if isinstance(finding, CannotTell) else ""
+
+    assert why(revoked_list(tmp_path, numbers=[own.serial_number + 1])) == ""
+    assert why(revoked_list(tmp_path, numbers=[own.serial_number])) == revocation.REVOKED
+    assert why(revoked_list(tmp_path, ends=NOW)) == revocation.OLD_LIST
+    assert why(revoked_list(tmp_path, ends=NOW + timedelta(seconds=1))) == ""
+    assert why(revoked_list(tmp_path, by=STRANGER)) == revocation.NO_LIST
+    der = x509.load_pem_x509_crl(revoked_list(tmp_path, numbers=[own.serial_number]).read_bytes())
+    (tmp_path / "authority.crl").write_bytes(der.public_bytes(Encoding.DER))
+    assert why(tmp_path / "authority.crl") == revocation.REVOKED
+    (tmp_path / "authority.crl").write_bytes(b"no list")
+    assert why(tmp_path / "authority.crl") == why(tmp_path / "nothing.crl") == revocation.NO_LIST
+    with pytest.raises(ValidationError, match="whole path"):
+        connector(revocations="authority.crl")
 
 
 def test_a_chain_with_what_stands_between_and_the_old_names_are_accepted() -> None:

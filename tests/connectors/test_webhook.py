@@ -56,6 +56,7 @@ from tests.connectors.contract import (
 from tests.connectors.held import Held
 
 URL = "https://processor.example/hooks/dpsync"
+ACK = "https://dpsync.example.org/in/forms/s3cr3t"
 
 
 def whsec(word: str) -> str:
@@ -243,6 +244,45 @@ def test_a_rehearsal_says_so() -> None:
         connector(kit).carry_out(instruction(Right.ERASURE))
     assert stand_in.heard[0]["data"]["rehearsal"] is True
     assert "rehearsal" not in said(instruction(Right.ERASURE))
+
+
+def test_it_says_by_when_and_where_the_outcome_is_expected_and_a_repetition_says_the_same() -> None:
+    stand_in, told = StandIn(), instruction(Right.ERASURE, answer_within=timedelta(days=10))
+    with on_stage(stand_in, trouble=no(503)) as stage:
+        kit = replace(stage.connector._kit, inbound_url=ACK)  # type: ignore[attr-defined]  # because the stage has no kit of its own
+        for _ in range(2):
+            connector(kit).carry_out(told)
+            stage.clock.seconds += 3 * 3600 * 24
+        first, second = (json.loads(StandIn.body_of(one))["data"] for one in stage.sent)
+    assert (first["due"], first["ack_url"]) == ("2026-11-30", ACK)
+    assert first == second
+    assert said(instruction(Right.ERASURE)).keys() == {"right", "subject"}
+
+
+def test_it_goes_again_as_the_specification_proposes_for_about_three_days() -> None:
+    seconds = [one.total_seconds() for one in Webhook.retry_steps]
+    assert seconds == [5, 5 * 60, 30 * 60, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24))]
+    assert sum(seconds[:-1]) < BY_LETTER_AFTER.total_seconds() < sum(seconds)
+
+
+@dataclass
+class Watched:
+    """The client, and how long each call may take."""
+
+    http: Any
+    given: list[float] = field(default_factory=list)
+
+    def call(self, *args: Any, longest: float = 60, **more: Any) -> Any:
+        self.given.append(longest)
+        return self.http.call(*args, longest=longest, **more)
+
+
+def test_a_message_may_take_half_a_minute() -> None:
+    with on_stage(StandIn()) as stage:
+        kit = stage.connector._kit  # type: ignore[attr-defined]  # because the stage has no kit of its own
+        watched = Watched(kit.http)
+        connector(replace(kit, http=watched)).carry_out(instruction(Right.ERASURE))
+    assert watched.given == [30]
 
 
 # --- the same message, and another one

@@ -1,5 +1,6 @@
 """A processor that speaks OpenDSR, through the real service: told, asked again, and taken at its word alone."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ from dpsync.connectors.opendsr import CANCELLED, UNDER_WAY, certificates
 from dpsync.model import Right, Rung, State, Way
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.running import callbacks
 from dpsync.store import tables as t
+from dpsync.store.callback_tables import callback
 from tests.journeys.installation import TRACKING, Asked, Installation, installed, sqlite_url
 
 pytestmark = pytest.mark.no_database
 
 ADA, NEIGHBOUR = "ada@example.org", "nell@example.org"
-ASKED, KNOWN = "POST /v2/requests", "GET /v2/requests/{id}"
+ASKED, KNOWN, CANCEL = "POST /v2/requests", "GET /v2/requests/{id}", "DELETE /v2/requests/{id}"
 TAKEN, FORGED, UNKNOWN = 202, 403, 422
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -140,6 +143,38 @@ def test_a_cancelled_request_is_a_no_and_tried_again_another_one(database_url: s
         assert state(there, asked) == (State.ACCEPTED, Rung.ACKNOWLEDGED)
         assert [one.status for one in box.wanted()] == ["cancelled", "pending"]
         assert len({one.id for one in box.wanted()}) == 2
+
+
+def test_a_withdrawal_is_passed_on_and_only_the_processors_word_says_whether_it_came_in_time(
+    database_url: str, tmp_path: Path
+) -> None:
+    with tracking(database_url, tmp_path) as there:
+        box, dana = there.sandbox.opendsr, Person("Dana Officer", "dana", "the wrong person")
+
+        def withdrawn(asked: Asked) -> None:
+            service, now = there.service, there.clock.now()
+            service.write(lambda unit: decide(unit, service.controller, asked.id, DecisionKind.WITHDRAW, dana, now))
+            for _ in range(2):  # what was said is not said again
+                callbacks.send_due(there.service, there.clock.now())
+
+        asked = told(there)
+        withdrawn(asked)
+        assert [one.status for one in box.wanted()] == ["cancelled"]
+        assert there.state(asked, "tracker") is State.ACCEPTED, "the yes to the call is no word about the request"
+        there.drive(10 * MINUTE)
+        assert there.state(asked, "tracker") is State.REFUSED
+        assert there.row(asked, "tracker").reason == CANCELLED
+        late = told(there, email="ada.2@example.org")
+        box.act("ada.2@example.org", "begin")
+        withdrawn(late)
+        assert box.calls(CANCEL) == 2
+        assert there.state(late, "tracker") is State.ACCEPTED, "it goes on there, and the operator was told so"
+        assert [row.said for row in there.rows(callback)] == ["", "answered 400"]
+        assert all(row.told_at for row in there.rows(callback))
+        entries = [json.loads(one.body) for one in there.rows(t.entry)]
+        noted = [(one["dest"], one["kind"]) for one in entries if one["event"] == "reminded"]
+        assert noted == [("tracker", "withdrawn")] * 2
+        there.sound()
 
 
 def test_what_broke_off_is_looked_for_and_not_asked_twice(database_url: str, tmp_path: Path) -> None:

@@ -213,7 +213,15 @@ def test_what_no_system_takes_for_three_days_goes_by_letter(tmp_path: Path) -> N
     with installed(tmp_path, f"sqlite:///{tmp_path / 'dpsync.sqlite'}", processors=SIGNING) as there:
         there.sandbox.webhook.fault("status", status=503, times=None)
         asked = told(there)
-        there.drive(timedelta(days=2, hours=23))
+        there.drive(timedelta(0))
+        (lane,) = [row for row in there.rows(t.lane) if row.attempts]
+        assert timedelta(0) < lane.due_at - there.clock.now() <= timedelta(seconds=5), "the specification's first step"
+        for _ in range(4):
+            there.drive(timedelta(minutes=20))
+        assert there.sandbox.webhook.calls() == 4, (
+            "at once, and after 5 s, 5 min and 30 min; not as often as it is busy"
+        )
+        there.drive(timedelta(days=2, hours=21))
         assert there.row(asked, "signing").way == "api"
         there.drive(DAY)
         row = there.row(asked, "signing")

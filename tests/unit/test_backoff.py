@@ -19,6 +19,11 @@ def test_each_step_waits_between_half_and_the_whole_of_it(attempts: int, seconds
     assert timedelta(seconds=seconds * 0.99) <= delay(attempts, 0.999) <= timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 0), (1, 5), (2, 300), (3, 300), (99, 300)])
+def test_a_protocols_own_steps_begin_after_the_first_attempt_and_the_last_is_kept(attempts: int, seconds: int) -> None:
+    assert delay(attempts, 0.5, (timedelta(seconds=5), timedelta(minutes=5))) == timedelta(seconds=seconds * 0.75)
+
+
 @given(st.integers(8, 10**9), JITTER)
 def test_it_goes_on_every_twelve_hours_for_ever(attempts: int, jitter: float) -> None:
     assert timedelta(hours=6) <= delay(attempts, jitter) <= timedelta(hours=12)

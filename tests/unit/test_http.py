@@ -216,6 +216,14 @@ def watchdogs() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "dpsync-http-watchdog"]
 
 
+@pytest.mark.parametrize(("own", "of_the_call"), [(60.0, 0.2), (0.2, 60.0)])
+def test_the_shorter_of_the_clients_time_and_the_calls_own_counts(own: float, of_the_call: float) -> None:
+    with peer(silent) as server, HttpClient(StillClock(), rehearsal=True, longest=own) as client:
+        with pytest.raises(NoAnswer) as caught:
+            client.call("GET", server.url, template="GET /", longest=of_the_call)
+        assert caught.value.reason == TOO_SLOW
+
+
 def test_a_tls_handshake_that_never_comes_is_cut_and_nothing_was_sent() -> None:
     with peer(silent) as server, HttpClient(StillClock(), longest=2.0) as client:
         cut = failure(client, server.url.replace("http:", "https:"))

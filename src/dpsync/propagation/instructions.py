@@ -46,7 +46,8 @@ def instruction_of(
     names = row["request_id"], row["processor"], letter.number if letter else 1
     link = f"{controller.public_url}/answers/{controller.answer_token(*names)}"
     everywhere = Cause.SCOPE_UNMAPPED in causes_of(row["released"])
-    part = scoped.told(request.scope, controller.processors[row["processor"]], everywhere=everywhere)
+    processor = controller.processors[row["processor"]]
+    part = scoped.told(request.scope, processor, everywhere=everywhere)
     return Instruction(
         reference=controller.reference(*names),
         right=request.right,
@@ -64,6 +65,7 @@ def instruction_of(
         may_call_until=may_call_until,
         letter=letter,
         received_at=request.received_at,
+        answer_within=processor.answer_within,
         scope=part.scope,
         only=part.only,
     )

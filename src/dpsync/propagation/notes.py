@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, or_, select
 
-from dpsync.connector import Processor, TakesNotes
+from dpsync.connector import Processor, TakesBack, TakesNotes
 from dpsync.model import Mode, State, Way
 from dpsync.propagation.callbacks import CallbackKind, keep, moment
 from dpsync.propagation.controller import Controller
@@ -25,10 +25,10 @@ _P, _C, _A = t.propagation.c, callback.c, t.account.c
 _UNANSWERED: Final = (State.ACCEPTED.value, State.ESCALATED.value)
 
 
-def takers(controller: Controller) -> Iterator[tuple[Processor, TakesNotes]]:
-    """The processors whose own system takes such messages."""
+def takers(controller: Controller) -> Iterator[tuple[Processor, TakesNotes | TakesBack]]:
+    """The processors whose own system takes such messages, or has a call of its own for a withdrawal."""
     for one in controller.processors.values():
-        if isinstance(one.connector, TakesNotes):
+        if isinstance(one.connector, TakesNotes | TakesBack):
             yield one, one.connector
 
 
@@ -45,8 +45,8 @@ def unreminded(connection: Connection, controller: Controller, now: datetime) ->
     """The propagations at such processors for whose outcome half of the time is over. Only reads."""
     silent = quiet(connection, controller)
     found: list[int] = []
-    for one, _ in takers(controller):
-        if PREFIX + one.name in silent:
+    for one, taker in takers(controller):
+        if PREFIX + one.name in silent or not isinstance(taker, TakesNotes):
             continue
         # told anew, it may be reminded anew
         reminded = _noted(one.name, CallbackKind.REMINDER) & (_C.made_at >= _P.state_since)

@@ -162,6 +162,7 @@ class _Recording:
         self._was = self.fields.state
         self._unit = unit
         self._controller = controller
+        self._processor = controller.processors.get(row["processor"])
         self._one = one
         self._failures = failures  # of each account in a row, as they stand
         self._commit_key = commit_key_of(controller, row)
@@ -201,7 +202,8 @@ class _Recording:
     def make_next_due(self) -> None:
         """See that it goes on where it still waits for us."""
         if self._step is not None and self.fields.state is State.PENDING:
-            due.make_next_due(self._unit.connection, self.row, self._one.events[-1], self._step, self._one.now)
+            what = self.row, self._one.events[-1], self._step, self._one.now
+            due.make_next_due(self._unit.connection, self._processor, *what)
 
     def _happen(self, event: Event, part: str, written: list[Beside]) -> None:
         now, at = self._one.now, self._position(event)
@@ -222,8 +224,7 @@ class _Recording:
     def _position(self, event: Event) -> Position:
         """Where it stands, with what of it the store alone can say and `event` turns on."""
         connection, row = self._unit.connection, self.row
-        processor = self._controller.processors.get(row["processor"])
-        at = self.fields.position(Right(row["right"]), processor, lifting=row["lifting"])
+        at = self.fields.position(Right(row["right"]), self._processor, lifting=row["lifting"])
         if isinstance(event, Decision) and _is_under_way(connection, row["id"]):
             return replace(at, doubtful=True)  # nobody can say that nothing has gone
         if isinstance(event, (Answer, Refused)) and at.way is Way.NOTICE:
@@ -231,10 +232,9 @@ class _Recording:
             # Who records by hand that it came back has weighed what was said before.
             heard = not self._one.author and (by_link or is_heard(connection, row["id"]))
             return replace(at, heard=heard, by_link=by_link)
-        if isinstance(event, HandOver) and processor is not None:
-            known = is_confirmed(
-                connection, self._controller, processor.name, present(connection, self._controller, processor)
-            )
+        if isinstance(event, HandOver) and self._processor is not None:
+            contact = present(connection, self._controller, self._processor)
+            known = is_confirmed(connection, self._controller, self._processor.name, contact)
             return replace(at, contact_confirmed=known)
         return at
 

@@ -58,6 +58,10 @@ def message_of(
 
     Raises `KeyProblem`; `ConfigurationError` where what it is to be signed with cannot be used.
     """
+    if target.taker is not None:
+        return tuple(
+            OutgoingCall(one.method, one.url, one.headers, b"") for one in target.taker.taking_back(row.request_id)
+        )
     if target.is_platform:
         return _answers_of(connection, there, target, row)
     body = _with_person(connection, there, row)

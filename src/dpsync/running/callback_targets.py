@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 
+from dpsync.connector import TakesBack
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
 from dpsync.propagation import notes
@@ -42,6 +43,7 @@ class CallbackTarget:
     `private_host`: the host that may be inside our network, "" for none. `form`: a platform hears only how a request
     ended, in words of its own; `gateway_key`: of Transcend's own gateway.
     `hosts`: where a controller of OpenDSR may be told, as https://host: each of its requests names addresses there.
+    `taker`: whoever makes the calls by which a processor hears of a withdrawal in its own way.
     """
 
     source: str
@@ -51,6 +53,7 @@ class CallbackTarget:
     form: CallbackForm = CallbackForm.STANDARD
     gateway_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = ()
+    taker: TakesBack | None = None
 
     @property
     def is_platform(self) -> bool:
@@ -97,8 +100,15 @@ def _of_opendsr(there: Installation) -> Iterator[tuple[str, CallbackTarget]]:
 
 def processors_of(there: Installation) -> Mapping[str, CallbackTarget]:
     """The processors whose own system can be reminded, or told that a request was withdrawn."""
-    found = {notes.PREFIX + one.name: taker.notes_to() for one, taker in notes.takers(there.controller)}
-    return {source: CallbackTarget(source, to.url, to.secrets, to.private_host) for source, to in found.items()}
+    found = dict[str, CallbackTarget]()
+    for one, taker in notes.takers(there.controller):
+        source = notes.PREFIX + one.name
+        if isinstance(taker, TakesBack):
+            found[source] = CallbackTarget(source, "", (), taker.taken_back_at(), taker=taker)
+        else:
+            to = taker.notes_to()
+            found[source] = CallbackTarget(source, to.url, to.secrets, to.private_host)
+    return found
 
 
 def receiver(source: str) -> str:

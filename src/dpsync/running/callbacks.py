@@ -155,7 +155,9 @@ def _is_yes(answer: Reply | NoAnswer) -> bool:
 
 
 def _is_closed(target: CallbackTarget, answer: Reply | NoAnswer) -> bool:
-    """Whether a platform says that the job is closed there already."""
+    """Whether a platform says that its job is closed already, or a processor that a withdrawal comes too late."""
+    if target.taker is not None:
+        return _status(answer) in target.taker.too_late
     return target.is_platform and not target.is_opendsr and _status(answer) == callback_messages.CLOSED
 
 

@@ -48,7 +48,9 @@ Secret = Annotated[SecretStr, AfterValidator(_printable)]
 
 
 class Parts(TypedDict, total=False):
-    """What a call is made of besides method and URL. `template`: what evidence keeps instead of the URL."""
+    """What a call is made of besides method and URL. `template`: what evidence keeps instead of the URL; `longest`:
+    seconds that it may take, where they are fewer than any call's.
+    """
 
     template: Required[str]
     headers: Required[Mapping[str, str]]
@@ -56,6 +58,7 @@ class Parts(TypedDict, total=False):
     body: bytes | None
     scope: str
     reach: Callable[[str, str], bool] | None
+    longest: float
 
 
 class Calls:

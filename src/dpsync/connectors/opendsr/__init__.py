@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import ClassVar, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
@@ -30,6 +31,8 @@ from dpsync.connector import (
     ReportedOutcome,
     ReportsOutcomes,
     Retryable,
+    TakesBack,
+    TakingBack,
 )
 from dpsync.connectors.opendsr import message
 from dpsync.connectors.opendsr.calls import ERRORS, Calls, HowFar
@@ -60,7 +63,7 @@ NO_IDENTITY: Final = (
 )
 
 
-class OpenDsrConnector(ReportsOutcomes, HttpConnector[OpenDsrSettings, Calls]):
+class OpenDsrConnector(ReportsOutcomes, TakesBack, HttpConnector[OpenDsrSettings, Calls]):
     """Asks for erasures, and takes the processor's word for them."""
 
     name: ClassVar[str] = "opendsr"
@@ -71,6 +74,7 @@ class OpenDsrConnector(ReportsOutcomes, HttpConnector[OpenDsrSettings, Calls]):
     only_so: ClassVar[bool] = False
     taken: ClassVar[int] = 202
     unsigned: ClassVar[int] = 403
+    too_late: ClassVar[frozenset[int]] = frozenset({400, 404, 409})
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             Right.ERASURE: Capability(
@@ -159,6 +163,15 @@ class OpenDsrConnector(ReportsOutcomes, HttpConnector[OpenDsrSettings, Calls]):
         if why := next(filter(None, doubts), ""):
             return CannotTell(reason=why, evidence=calls.kept, later=True)
         return self._word([one for one in known if one], calls)
+
+    def taking_back(self, request: str) -> tuple[TakingBack, ...]:
+        """A DELETE of each request that it was last told; it takes one only while that is pending there."""
+        telling = tellings.last(self._kit.shelf, request)
+        return self.calls(None).deleting(message.request_ids(telling)) if telling else ()
+
+    def taken_back_at(self) -> str:
+        """The host of every other call."""
+        return (urlsplit(self._settings.base).hostname or "").lower()
 
     def reported(self, headers: Mapping[str, str], body: bytes) -> Reported:
         """That the processor has news of one of our requests; it is asked which."""

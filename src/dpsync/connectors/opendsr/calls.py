@@ -1,12 +1,12 @@
 """The calls of OpenDSR: ask for an erasure, ask how far it is, read what the processor offers."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from dpsync.connector import Instruction, Kit, Reply, Retryable
+from dpsync.connector import Instruction, Kit, Reply, Retryable, TakingBack
 from dpsync.connector_services import NoAnswer
 from dpsync.connectors.opendsr.message import came_back
 from dpsync.connectors.opendsr.settings import OpenDsrSettings
@@ -107,6 +107,11 @@ class Calls(calls.Calls):
             raise unreadable(doubtful=True)
         self.note(came_back(part_of(reply, "encoded_request"), body))
         return moment(part_of(reply, "expected_completion_time")), reply
+
+    def deleting(self, request_ids: Sequence[str]) -> tuple[TakingBack, ...]:
+        """The calls that cancel these requests. Makes none."""
+        paths = (f"{self._base}{self._settings.requests}/{one}" for one in request_ids)
+        return tuple(TakingBack("DELETE", path, self._headers()) for path in paths)
 
     def known(self, request_id: str) -> HowFar | None:
         """How far a request is, None where the processor does not know it. Raises `Ended`, `CredentialsRejected`."""

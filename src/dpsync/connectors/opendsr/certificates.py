@@ -1,7 +1,7 @@
 """Whether the processor itself signed: by its certificate, from its own domain, signed by somebody whom we trust.
 
-Revocation is not asked for: no public authority answers that any more. So a certificate counts for a day, and is then
-taken from the processor again, which puts another one there when it loses its key.
+Whether it was revoked is read from a list that the settings name; without one it is not known. So a certificate counts
+for a day, and is then taken from the processor again, which puts another one there when it loses its key.
 """
 
 import json
@@ -18,6 +18,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from dpsync.connector import Kit
+from dpsync.connectors.opendsr import revocation
 from dpsync.connectors.opendsr.calls import Calls
 from dpsync.connectors.opendsr.settings import OpenDsrSettings
 from dpsync.errors import ConfigurationError, Fault
@@ -94,9 +95,12 @@ class Certificates:
             return ELSEWHERE
         try:
             leaf, *others = load_pem_x509_certificates(pem)
-            policy = PolicyBuilder().store(self._trusted).time(self._kit.clock.now())
-            policy.build_server_verifier(DNSName(self._settings.signer)).verify(leaf, others)
+            now = self._kit.clock.now()
+            policy = PolicyBuilder().store(self._trusted).time(now)
+            chain = policy.build_server_verifier(DNSName(self._settings.signer)).verify(leaf, others)
             key = leaf.public_key()
         except (ValueError, VerificationError):
             return UNTRUSTED
+        if self._settings.revocations and (why := revocation.doubt(self._settings.revocations, chain, now)):
+            return why
         return "" if isinstance(key, RSAPublicKey) and is_signed_by(key, body, signed.signature) else WRONG

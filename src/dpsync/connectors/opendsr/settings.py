@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from dpsync.opendsr_protocol import REQUESTS, VERSION, IdentityFormat, IdentityType, Regulation
 from dpsync.settings.values import WebAddress, wrong
@@ -16,6 +17,12 @@ from dpsync.vendor.connector import VendorSettings
 
 _WORD: Final = r"^[a-z0-9_]{0,64}$"
 _HOST: Final = r"^[a-z0-9.-]{0,253}$"
+
+
+def _whole(path: Path) -> Path:
+    if not path.is_absolute():
+        raise wrong("must be a whole path, such as /var/lib/dpsync/authority.crl")
+    return path
 
 
 class DialectName(StrEnum):
@@ -64,7 +71,8 @@ class OpenDsrSettings(VendorSettings):
     `domain`: as the processor's certificate names it, where that is not the host of `url`. `email_format`: as what
     addresses are sent. `customer_id`: the type of the main database's id, "" for none. `own_ids`: under which name in
     `references` other ids come, as TYPE:VALUE. `property_id`: the app at AppsFlyer. `authorities`: who may sign its
-    certificate, in place of the public ones. `unsigned_answers`: its answers to our own calls bear no signature, so TLS
+    certificate, in place of the public ones. `revocations`: the file in which the list of its authority's revoked
+    certificates is kept fresh. `unsigned_answers`: its answers to our own calls bear no signature, so TLS
     alone shows whose they are. `requests_path`: where requests go, if it has an older name for that. `stub`: the twin
     for tests that AppsFlyer has, which erases nothing.
     """
@@ -79,6 +87,7 @@ class OpenDsrSettings(VendorSettings):
     own_ids: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$")
     property_id: str = Field(default="", pattern=r"^[!-~]{0,200}$")
     authorities: SecretStr | None = None
+    revocations: Annotated[Path, AfterValidator(_whole)] | None = None
     unsigned_answers: bool = False
     requests_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-]{1,64})?$")
     stub: bool = False

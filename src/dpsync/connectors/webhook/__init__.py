@@ -51,6 +51,13 @@ from dpsync.vendor.tellings import Dispatch
 
 OUTCOME: Final = "dpsync.request.outcome"
 LONGEST_REMARK: Final = 2000
+STEPS: Final = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    *(timedelta(hours=hours) for hours in (2, 5, 10, 14, 20, 24)),
+)
+"""After how long the specification proposes to send a message again that was not taken."""
 BY_LETTER_AFTER: Final = timedelta(days=3)
 """How long a message that nobody takes is tried: as long as the specification proposes."""
 
@@ -76,6 +83,7 @@ class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]
     errors = ERRORS
     Settings: ClassVar[type[BaseModel]] = WebhookSettings
     tells_scope: ClassVar[bool] = True
+    retry_steps: ClassVar[tuple[timedelta, ...]] = STEPS
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             right: Capability(
@@ -132,7 +140,7 @@ class Webhook(ReportsOutcomes, TakesNotes, HttpConnector[WebhookSettings, Calls]
         calls = self.calls(instruction)
         telling = tellings.begin(self._kit.shelf, instruction, said, self._kit.clock.now())
         try:
-            calls.deliver(telling.reference, message.body(telling, said))
+            calls.deliver(telling.reference, message.body(telling, said, instruction, self._kit.inbound_url))
         except Ended as end:
             return self._tried(together([end.outcome], calls.kept), telling)
         tellings.note_taken(self._kit.shelf, instruction, telling)

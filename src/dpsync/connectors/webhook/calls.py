@@ -21,6 +21,8 @@ from dpsync.vendor.connector import VendorSettings
 from dpsync.vendor.errors import Error, Meaning, unreadable
 
 TEMPLATE: Final = "/webhook"
+LONGEST: Final = 30.0
+"""Seconds that one message may take: the specification wants 15 to 30."""
 GONE: Final = 410
 NOT_TAKEN: Final = "the processor does not take the message"
 ERRORS: Final[tuple[Error, ...]] = (
@@ -81,7 +83,15 @@ class Calls(calls.Calls):
     def deliver(self, message_id: str, body: bytes) -> None:
         """Send one message; whoever returns knows of a 2xx. Raises `Ended`, `CredentialsRejected`."""
         headers = {"Content-Type": "application/json", **self._signed(message_id, body)}
-        reply = self.ask("POST", self._url, template=TEMPLATE, headers=headers, body=body, reach=self._may_be_reached)
+        reply = self.ask(
+            "POST",
+            self._url,
+            template=TEMPLATE,
+            headers=headers,
+            body=body,
+            reach=self._may_be_reached,
+            longest=LONGEST,
+        )
         self.demand_sense(reply, writing=True)
         self.no(reply)
         if reply.body.strip() and json_of(reply) is None:

@@ -14,9 +14,13 @@ CREATED: Final = "dpsync.request.created"
 PING: Final = "dpsync.ping"
 
 
-def body(telling: Dispatch, said: Mapping[str, Any]) -> bytes:
-    """The message of a telling."""
+def body(telling: Dispatch, said: Mapping[str, Any], order: Instruction, ack_url: str) -> bytes:
+    """The message of a telling. `ack_url`: where its outcome comes in; the day by which that is due is one of UTC."""
     data = {"reference": telling.reference, **said}
+    if order.answer_within is not None:
+        data["due"] = (telling.since + order.answer_within).date().isoformat()
+    if ack_url:
+        data["ack_url"] = ack_url
     return json.dumps({"type": CREATED, "timestamp": telling.begun_at, "data": data}).encode()
 
 

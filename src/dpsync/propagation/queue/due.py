@@ -1,13 +1,13 @@
 """When it goes on: a lane after what happened to its propagation, and an account after what its processor answered."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, update
 
-from dpsync.connector import AsAsked, CannotTell, Contradicts, Declares, Retryable
+from dpsync.connector import AsAsked, CannotTell, Contradicts, Declares, Processor, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right, Way
 from dpsync.propagation.queue import lanes
@@ -21,9 +21,17 @@ _A = t.account.c
 _ACCOUNT = update(t.account).where(_A.id == bindparam("here"))
 
 
-def make_next_due(connection: Connection, row: Mapping[str, Any], event: Event, step: Step, now: datetime) -> None:
-    """When the lane of what is still pending goes on, after what happened."""
+def make_next_due(
+    connection: Connection,
+    processor: Processor | None,
+    row: Mapping[str, Any],
+    event: Event,
+    step: Step,
+    now: datetime,
+) -> None:
+    """When the lane of what is still pending goes on, after what happened. `processor`: None where it is none now."""
     here = row["account_id"], row["subject_id"]
+    steps = processor.connector.retry_steps if processor and row["way"] == Way.API else ()
     match step.next:
         case Next.NOW if isinstance(event, Contradicts | CannotTell):
             # It only looked before it tells again: told and lost a tenth time, it must not be as often as the first.
@@ -32,18 +40,27 @@ def make_next_due(connection: Connection, row: Mapping[str, Any], event: Event, 
             own = lanes.hurry_of(Right(row["right"]))
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.AT_ONCE if own is lanes.Hurry.NO else own)
         case Next.BACKOFF:
-            attempts = lanes.lane_attempts(connection, *here) + 1
-            wait = backoff.delay(attempts, jitter())
-            if isinstance(event, Retryable) and event.retry_after:
-                wait = max(wait, min(event.retry_after, timedelta(hours=24)))
-            if is_blocked(event):
-                wait = min(wait, backoff.LONGEST_PAUSE)  # how long it lasts must be seen within the hour
-            lanes.put_lane_off(connection, *here, now + wait, attempts)
+            _put_off(connection, here, event, now, steps)
         case Next.ACCOUNT if is_blocked(event):
             # Behind all others, or one that alone is answered so would keep them from their half-open probe.
             lanes.put_lane_off(connection, *here, now, lanes.lane_attempts(connection, *here))
+        case Next.ACCOUNT if steps and isinstance(event, Retryable):
+            # The account's pauses are short: they would be many more messages than its protocol proposes.
+            _put_off(connection, here, event, now, steps)
         case Next.ACCOUNT | Next.NOTHING:
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.NO)
+
+
+def _put_off(
+    connection: Connection, here: tuple[str, str], event: Event, now: datetime, steps: Sequence[timedelta]
+) -> None:
+    attempts = lanes.lane_attempts(connection, *here) + 1
+    wait = backoff.delay(attempts, jitter(), steps)
+    if isinstance(event, Retryable) and event.retry_after:
+        wait = max(wait, min(event.retry_after, timedelta(hours=24)))
+    if is_blocked(event):
+        wait = min(wait, backoff.LONGEST_PAUSE)  # how long it lasts must be seen within the hour
+    lanes.put_lane_off(connection, *here, now + wait, attempts)
 
 
 def is_blocked(event: Event) -> bool:

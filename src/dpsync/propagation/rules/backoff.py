@@ -1,5 +1,6 @@
 """When to try again. Pure: the caller gives the jitter, a number in [0, 1)."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 CIRCUIT_OPENS_AT = 5
@@ -35,14 +36,17 @@ _REREADS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6), timed
 _REREADS_IN_ALL = 7
 
 
-def delay(attempts: int, jitter: float) -> timedelta:
+def delay(attempts: int, jitter: float, steps: Sequence[timedelta] = ()) -> timedelta:
     """How long a lane waits after `attempts` attempts without success: 0, 30 s, 2 min, ... then 12 h for ever.
+
+    `steps`: those that the processor's protocol proposes after the first attempt, in place of ours; the last is kept.
 
     It never ends: a right does not expire because a vendor is down. The wait is between half a step and the whole of
     it. Not less, or a thousand lanes that fail together would partly come back at once; not more, so that the published
     steps are what an operator can count on. Raises ValueError for a jitter outside [0, 1).
     """
-    return _spread(_STEPS[min(max(attempts, 0), len(_STEPS) - 1)], jitter)
+    every = (timedelta(0), *steps) if steps else _STEPS
+    return _spread(every[min(max(attempts, 0), len(every) - 1)], jitter)
 
 
 def account_pause(failures: int, retry_after: timedelta | None, jitter: float) -> timedelta:
