@@ -50,6 +50,7 @@ class AlertCause(StrEnum):
     CALLBACK_OVERDUE = "callback-overdue"
     CALLBACK_GIVEN_UP = "callback-given-up"
     OPENDSR_CERTIFICATE = "opendsr-certificate"
+    HOOK_LOST = "hook-lost"
     OUTBOX_AWAY = "outbox-away"
     OUTBOX_CHANGED = "outbox-changed"
     MISSED_BY_MESSAGE = "missed-by-message"

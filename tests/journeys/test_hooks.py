@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from dpsync.cli.check_lines import CheckResult
 from dpsync.connectors.mailchimp.hooks import URL_REFUSED
 from dpsync.intake import vendor_hooks
 from dpsync.intake.vendor_hooks import HookState, OurHook, VendorHooks, is_good
+from dpsync.propagation.resuming import pause
+from dpsync.running import hook_health
 from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, KEY, NEWSLETTER, Installation, installed
 from tests.waiting import until
@@ -253,6 +256,36 @@ def test_whoever_has_no_such_webhook_is_listed_as_unheard_and_fails_nothing(
         assert dpsync([*config, "test"]) == 0
         assert "events" not in capsys.readouterr().out
         assert dpsync([*config, "register", "events"]) == 64
+
+
+@pytest.mark.no_database
+def test_each_morning_the_operator_hears_of_one_that_is_lost_and_once_a_week(place: Hooks) -> None:
+    there, clock = place.there, place.there.clock
+
+    def told() -> list[tuple[str, str]]:
+        hook_health.watch(there.service, clock.now())
+        return [one for one in there.alerts() if one[1] == "hook-lost"]
+
+    place.hooks.registered()
+    assert told() == []
+    (first, *_) = place.kept()
+    name = place.api("GET", first[0], "/webhooks")["webhooks"][0]["id"]
+    place.api("DELETE", first[0], f"/webhooks/{name}")
+    assert told() == told() == [("operator", "hook-lost")]
+    (alert,) = [one for one in there.told() if one.cause == "hook-lost"]
+    assert all("not registered" in one and INBOUND not in one for one in alert.concerns)
+    clock.advance(timedelta(days=3))
+    assert len(told()) == 1, "not each morning anew"
+    clock.advance(timedelta(days=4))
+    assert len(told()) == 2
+    place.hooks.registered()
+    clock.advance(timedelta(days=8))
+    assert len(told()) == 2
+    there.sandbox.fault("status", status=500, times=99, method="GET", template=HOOK)
+    assert len(told()) == 3, "nobody can say"
+    there.service.write(lambda unit: pause(unit.connection, ["newsletter"]))
+    clock.advance(timedelta(days=8))
+    assert len(told()) == 3, "a stopped account is not asked"
 
 
 @pytest.mark.no_database

@@ -25,6 +25,7 @@ from dpsync.running import (
     cosigning,
     drills,
     forgetting,
+    hook_health,
     key_changes,
     mailing,
     month_report,
@@ -94,6 +95,7 @@ def _of_main_databases(there: Installation, morning: Due) -> list[Job]:
         Job("outboxes", MINUTE, partial(watching.poll_all, there)),
         Job("parts", MINUTE, partial(answer_parts, there)),
         Job("opendsr", morning, partial(opendsr_certificate.watch, there)),
+        Job("hooks", morning, partial(hook_health.watch, there)),
         Job("triggers", morning, partial(watching.inspect_all, there)),
         Job("reconciliation", morning, partial(reconciliation.reconcile_all, there)),
     ]
