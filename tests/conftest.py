@@ -24,7 +24,7 @@ from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
 from tests.maindatabase import MariaDb, mariadb
-from tests.once import keep_compiled, keep_migrations, spare_the_disk
+from tests.once import keep_compiled, keep_migrations, spare_the_disk, spare_the_pdf
 
 if TYPE_CHECKING:
     from tests.unit.test_reports import Rows
@@ -37,6 +37,7 @@ settings.load_profile("dpsync")
 keep_compiled()
 keep_migrations()
 spare_the_disk()
+spare_the_pdf()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -186,6 +186,7 @@ class Gaps:
         place.demand("init")
         submit(place, 0)
         place.demand("run-once")
+        sound(place)  # loads what makes a PDF, which each life would load anew: half of what it cost
 
     def before(self, place: Place, number: int) -> None:
         anchors = place.folder / "anchors"

@@ -17,6 +17,7 @@ import pytest
 
 from dpsync.cli.check_doors import month_report_of
 from dpsync.cli.check_lines import CheckResult
+from dpsync.extras import is_installed
 from dpsync.ledger.entry import decode
 from dpsync.mail import tag_of
 from dpsync.model import Right
@@ -42,6 +43,12 @@ LONDON = ZoneInfo("Europe/London")
 ENGLAND = LegalClock("Europe/London", "GB-ENG")
 MORNING = datetime(2026, 12, 1, 7, 30, tzinfo=UTC)
 """Tuesday, the first working day of December."""
+
+
+@pytest.fixture
+def as_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the service sends it: in all other tests the report goes as HTML, which is made in a tenth of the time."""
+    monkeypatch.setattr(month_report, "is_installed", is_installed)
 
 
 def turn(there: Installation, to: datetime) -> None:
@@ -117,6 +124,7 @@ def test_no_report_tells_of_a_month_before_the_ledger_began(begun: date, is_due:
 # --- what
 
 
+@pytest.mark.usefixtures("as_pdf")
 def test_the_report_of_a_month_comes_once_with_page_one_as_its_text(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=NEWSLETTER) as there:
         asked = there.ask(Right.ERASURE, ADA)
@@ -212,6 +220,7 @@ def test_no_value_draws_a_line_of_its_own(tmp_path: Path) -> None:
     assert "To note\n  a\\u202eb\\x1b[31m" in page_one.paragraphs(made)
 
 
+@pytest.mark.usefixtures("as_pdf")
 def test_what_is_too_large_for_an_email_is_named_with_its_digest(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
         made = report_of_month(there.service, there.clock.now())
@@ -222,6 +231,7 @@ def test_what_is_too_large_for_an_email_is_named_with_its_digest(tmp_path: Path)
     assert "dpsync report --month 2026-11 -o report-2026-11.csv" in said
 
 
+@pytest.mark.usefixtures("as_pdf")
 def test_in_january_the_trustees_page_comes_with_it_and_no_line_is_about_one_request(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
         few = there.ask(Right.ERASURE, ADA)
