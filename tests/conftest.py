@@ -23,6 +23,7 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
+from tests.databases import end_what_was_left
 from tests.maindatabase import MariaDb, mariadb
 from tests.once import keep_compiled, keep_migrations, spare_the_disk, spare_the_pdf
 
@@ -95,6 +96,7 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     # Not below the tests' own folder: a socket's path may have 107 signs at most, and a second run of pytest takes that
     # folder's permissions back, from under the server's own user.
     home = Path(tempfile.gettempdir()) / f"dpsync-pg-{os.getuid()}-{sha256(str(shared).encode()).hexdigest()[:8]}"
+    end_what_was_left(set(home.parent.glob(f"dpsync-pg-{os.getuid()}-*")) - {home})
     home.mkdir(exist_ok=True)
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)

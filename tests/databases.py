@@ -1,7 +1,11 @@
 """Databases that a test makes for itself, besides the one that its run has."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
+from tests.waiting import until
 
 
 def lay_out(url: str) -> None:
@@ -77,3 +82,27 @@ def closing(url: str) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def end_what_was_left(homes: Iterable[Path]) -> None:
+    """End each server of tests whose processes were all killed, and remove its folder: nothing else ever would."""
+    for home in homes:
+        pg = home / "pg"
+        with suppress(OSError, ValueError):
+            if any(map(called_by, json.loads((pg / ".handle_pids.json").read_text(encoding="utf-8")))):
+                continue
+            server = int((pg / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+            if str(pg) in called_by(server):  # another process may have that number by now
+                _end(server)
+            shutil.rmtree(home)
+
+
+def _end(server: int) -> None:
+    os.kill(server, signal.SIGQUIT)  # its "immediate" shutdown
+    until(lambda: not called_by(server))
+
+
+def called_by(process: int) -> list[str]:
+    """The words of its command line; none of a process that ended."""
+    place = Path("/proc", str(process), "cmdline")
+    return place.read_text(encoding="utf-8").split("\0")[:-1] if place.exists() else []

@@ -2,7 +2,11 @@
 
 import ast
 import hashlib
+import json
+import os
 import re
+import signal
+import subprocess
 import tomllib
 from email.parser import Parser
 from itertools import pairwise
@@ -14,6 +18,8 @@ from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
 from bench.mutant_results import Mutant
+from tests.databases import called_by, end_what_was_left
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -125,3 +131,21 @@ def test_each_change_that_no_test_notices_is_one_of_a_function_that_there_is() -
             kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
             (found,) = (node for node in body if isinstance(node, kinds) and node.name == name)
             body = found.body
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_server_of_a_run_that_was_killed_is_ended_by_the_next_run_and_no_other(runs: bool, tmp_path: Path) -> None:
+    pg = tmp_path / "pg"
+    pg.mkdir()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    with subprocess.Popen(["sh", "-c", "read -r _", pg], stdin=subprocess.PIPE) as server:
+        until(lambda: called_by(server.pid))
+        (pg / "postmaster.pid").write_text(f"{server.pid}\n{pg}\n")
+        (pg / ".handle_pids.json").write_text(json.dumps([os.getpid() if runs else killed.pid]))
+        end_what_was_left([tmp_path])
+        assert pg.exists() is runs
+        if runs:
+            assert server.poll() is None
+            server.kill()
+        assert server.wait(60) == -(signal.SIGKILL if runs else signal.SIGQUIT)
