@@ -34,6 +34,7 @@ def stop(world: World, account: str, why: str) -> None:
     world.writer.call(lambda unit: unit.connection.execute(values))
 
 
+@pytest.mark.no_database
 def test_an_erasure_after_a_renaming_reaches_the_address_that_a_doubtful_rectification_left(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -64,6 +65,7 @@ def test_what_is_finished_is_remembered_by_processor_under_whatever_account_it_w
     assert world.row(world.ask(Right.OPT_OUT, ADA, id="1")).account_id == "renamed"
 
 
+@pytest.mark.no_database
 def test_what_waits_goes_on_under_the_new_name_and_a_rejected_credential_is_resumed_there(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.vendors["alpha"].answers.append(CredentialsRejected("GET /", 401))
@@ -106,6 +108,7 @@ def test_an_account_that_is_in_use_already_takes_over_only_what_a_person_stopped
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_one_of_two_processors_leaves_a_shared_account_and_the_other_stays(world: World) -> None:
     world.use(world.processor("alpha", account="both"), world.processor("beta", account="both"))
     for name in ("alpha", "beta"):
@@ -124,6 +127,7 @@ def test_one_of_two_processors_leaves_a_shared_account_and_the_other_stays(world
     assert set(world.states(asked).values()) == {State.NOTHING_HELD}
 
 
+@pytest.mark.no_database
 def test_a_new_name_does_not_let_the_brake_go(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=1))
     world.ask(Right.ERASURE, ADA, id="1")
@@ -154,6 +158,7 @@ def test_two_workers_that_start_at_once_move_everything_once(world: World) -> No
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_what_a_living_worker_drives_by_older_settings_is_left_to_it_until_it_is_gone(world: World) -> None:
     world.vendors["alpha"].answers += [later()] * 9
     asked = world.ask(Right.OPT_OUT, ADA, id="1")
@@ -188,6 +193,7 @@ def test_what_a_receiver_by_older_settings_puts_under_the_old_name_is_moved_when
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_moving_twice_changes_nothing(world: World) -> None:
     world.vendors["alpha"].answers += [later()] * 9
     world.ask(Right.OPT_OUT, ADA, id="1")

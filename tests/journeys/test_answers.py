@@ -61,6 +61,7 @@ def note_in(receipt: EmailMessage) -> tuple[dict[str, str], str, bytes]:
     return fields, text + "\n", base64.b64decode(line.split(" ")[2])[4:]
 
 
+@pytest.mark.no_database
 def test_the_contact_gets_a_signed_receipt_with_the_digest_of_the_letter(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         asked = told(there)
@@ -133,6 +134,7 @@ def test_after_an_answer_to_a_letter_whose_receipt_was_lost_the_next_letter_is_a
         there.sound()
 
 
+@pytest.mark.no_database
 def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, Engine, event, update
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Instruction, NothingHeld, Outcome
@@ -41,6 +42,7 @@ def asked_of_the_store(engine: Engine) -> list[str]:
     return seen
 
 
+@pytest.mark.no_database
 def test_what_twelve_attempts_ask_of_the_store_is_what_one_asks(world: World, engine: Engine) -> None:
     attempts, twelve = Attempts(world.controller, "w", world.clock), tasks(world)
     seen = asked_of_the_store(engine)
@@ -118,6 +120,7 @@ def test_an_outcome_that_cannot_be_written_leaves_nobody_behind_who_was_begun_wi
     world.close()
 
 
+@pytest.mark.no_database
 def test_what_a_connector_notes_stands_with_the_outcome_and_not_with_another_persons(world: World) -> None:
     vendor = world.vendors["alpha"]
     shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)

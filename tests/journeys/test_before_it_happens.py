@@ -214,6 +214,7 @@ def braked(there: Installation) -> None:
     there.ask(Right.OPT_OUT, NOBODY, id="crm-9")
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("processors", "before", "right", "more", "causes"),
     [

@@ -74,6 +74,7 @@ def test_the_operator_hears_of_it_within_the_hour_and_nothing_is_charged_or_refu
         there.sound()
 
 
+@pytest.mark.no_database
 def test_a_read_back_that_is_blocked_for_days_uses_none_of_its_readings_up(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=NEWSLETTER) as there:
         there.sandbox.add(ADA)
@@ -113,6 +114,7 @@ def test_an_answer_of_its_own_begins_the_hour_anew(world: World) -> None:
     assert [row.cause for row in world.rows(t.alert)] == ["blocked"]
 
 
+@pytest.mark.no_database
 def test_each_account_is_told_of_and_two_processors_on_one_are_one(world: World) -> None:
     names = ("alpha", "beta", "gamma")
     world.use(*(world.processor(name, account="one" if name != "gamma" else "two") for name in names))
@@ -125,6 +127,7 @@ def test_each_account_is_told_of_and_two_processors_on_one_are_one(world: World)
     assert sorted(row.about for row in world.rows(t.alert_concern)) == ["one", "two"]
 
 
+@pytest.mark.no_database
 def test_one_that_alone_is_answered_so_keeps_no_other_from_being_told(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(*(f"p{number}@example.org" for number in range(12)))
@@ -147,6 +150,7 @@ def test_one_that_alone_is_answered_so_keeps_no_other_from_being_told(world: Wor
     assert (world.state(asked), world.row(asked).attempts) == (State.PENDING, 0)
 
 
+@pytest.mark.no_database
 def test_a_doubt_that_cannot_be_read_because_of_a_block_waits_for_the_account(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)

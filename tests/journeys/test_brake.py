@@ -57,6 +57,7 @@ def test_of_a_hundred_that_come_in_one_transaction_the_limit_goes(world: World, 
     assert sum(one.result().held for one in accepted) == held(world) == 95
 
 
+@pytest.mark.no_database
 def test_two_processors_on_one_account_are_two_calls(world: World) -> None:
     world.use(
         world.processor("alpha", account="one"),
@@ -69,6 +70,7 @@ def test_two_processors_on_one_account_are_two_calls(world: World) -> None:
     assert causes(world, second, "beta") == {Cause.BRAKE}
 
 
+@pytest.mark.no_database
 def test_what_is_held_for_another_cause_uses_nothing_up(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=1, approvals=1))
     assert causes(world, erase(world, 1)) == causes(world, erase(world, 2)) == {Cause.APPROVAL}
@@ -76,6 +78,7 @@ def test_what_is_held_for_another_cause_uses_nothing_up(world: World) -> None:
     assert causes(world, world.ask(Right.OPT_OUT, "p4@example.org", id="crm-4")) == {Cause.BRAKE}
 
 
+@pytest.mark.no_database
 def test_what_found_no_identifier_uses_nothing_up_unless_something_had_gone(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=1))
     nobody = NotIdentifiable(reason="no identifier")
@@ -90,6 +93,7 @@ def test_what_found_no_identifier_uses_nothing_up_unless_something_had_gone(worl
     assert causes(world, erase(world, 3)) == {Cause.BRAKE}
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("kind", [DecisionKind.WITHDRAW, DecisionKind.SETTLE])
 def test_what_was_called_off_before_it_went_uses_nothing_up(world: World, kind: DecisionKind) -> None:
     world.use(safety=Safety(irreversible_per_day=1))
@@ -98,6 +102,7 @@ def test_what_was_called_off_before_it_went_uses_nothing_up(world: World, kind: 
     assert erase(world, 3).held
 
 
+@pytest.mark.no_database
 def test_what_cools_off_together_meets_the_brake_when_it_goes(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=2, cooling_off=timedelta(hours=24)))
     for number in range(5):
@@ -129,6 +134,7 @@ def test_a_contact_that_confirms_itself_lets_no_more_letters_go_than_the_brake(w
     assert held(world) == 3
 
 
+@pytest.mark.no_database
 def test_what_a_person_lets_go_goes_and_is_counted(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=1, approvals=1))
     asked = [erase(world, number) for number in range(2)]
@@ -139,6 +145,7 @@ def test_what_a_person_lets_go_goes_and_is_counted(world: World) -> None:
     assert causes(world, world.ask(Right.OPT_OUT, "p4@example.org", id="crm-4")) == {Cause.BRAKE}
 
 
+@pytest.mark.no_database
 def test_a_second_attempt_is_not_counted_again(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=2))
     world.vendors["alpha"].answers += [Retryable(reason="later", evidence=proof(500))] * 3

@@ -17,6 +17,8 @@ from tests.journeys.installation import INBOUND, MAILINGS, NEWSLETTER, Installat
 from tests.journeys.test_campaign_monitor_story import ADA, NEWS, PLACES, TALKS, people
 from tests.waiting import until
 
+pytestmark = pytest.mark.no_database
+
 HEARS = MAILINGS + 'inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}\n' + NEWSLETTER
 NEW_YORK = ZoneInfo("America/New_York")
 

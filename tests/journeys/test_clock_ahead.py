@@ -65,6 +65,7 @@ def test_what_was_put_off_while_the_clock_was_ahead_goes_on_when_it_is_right_aga
     counted(24, early_or_late=len(late))
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(24)
 def test_what_is_to_be_read_again_in_thirty_days_is_not_read_when_the_clock_is_put_right(
     world: World, counted: Counted
@@ -100,6 +101,7 @@ def test_no_time_that_something_is_due_at_keeps_it_for_years(column: str, world:
     assert world.state(asked) is State.VERIFIED
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(24)
 def test_what_is_meant_to_wait_waits_on(world: World, counted: Counted) -> None:
     world.vendors["alpha"].answers = [busy(429, 24 * 3600)]
@@ -190,6 +192,7 @@ class Room:
         return Delivery(self.name, took=True, detail="")
 
 
+@pytest.mark.no_database
 def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None:
     room = Room()
     outbox = Outbox([room])
@@ -226,6 +229,7 @@ def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None
     assert len(room.took) == 2, "what was told in 2028 is no reason to be silent today"
 
 
+@pytest.mark.no_database
 def test_a_clock_that_is_behind_what_is_stored_is_told_of_once(world: World) -> None:
     def look() -> None:
         now = world.clock.now()

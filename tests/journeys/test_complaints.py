@@ -29,6 +29,8 @@ from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
 from tests.journeys.installation import FORMS, Installation, differences, installed, sqlite_url
 
+pytestmark = pytest.mark.no_database
+
 DAY = timedelta(days=1)
 WHO = Person("Dana Officer", "dana", "she rang twice")
 DEPUTY = ("rehearsal = true", 'rehearsal = true\ndeputy = "deputy@example.org"')

@@ -74,6 +74,7 @@ def test_the_age_of_the_last_anchor_is_a_metric_and_after_two_days_an_alert(
     assert there.alerts() == [("operator", "anchor")]
 
 
+@pytest.mark.no_database
 def test_a_service_that_was_off_for_days_keeps_its_checkpoint_before_anybody_is_alarmed(there: Installation) -> None:
     (look,) = (job.run for job in table(there.service, lambda _: None) if job.name == "anchor-age")
     there.clock.advance(timedelta(days=31))

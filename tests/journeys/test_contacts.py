@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from dpsync.connector import HandOver, Recipient
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.decisions import Person, decide
@@ -57,6 +59,7 @@ def test_a_release_is_for_the_contact_of_that_day_and_not_for_the_next_one(world
     assert addressees(world) == [OTHER_DESK]
 
 
+@pytest.mark.no_database
 def test_a_reminder_goes_to_no_contact_that_came_later_and_has_not_confirmed_itself(world: World) -> None:
     paper(world)
     confirm_only(world)
@@ -95,6 +98,7 @@ def test_neither_a_release_nor_the_first_contacts_yes_lets_a_letter_go_to_the_se
     assert addressees(world) == [RIGHT_DESK, RIGHT_DESK]
 
 
+@pytest.mark.no_database
 def test_a_second_contact_that_has_confirmed_itself_is_written_to_when_the_first_is_silent(world: World) -> None:
     paper(world, backup=SECOND_DESK)
     confirm_only(world, RIGHT_DESK, SECOND_DESK)

@@ -123,6 +123,7 @@ def test_what_it_cosigned_last_can_be_read_again_by_anybody(two: tuple[Installat
         assert note.verify(told, one.service.log.keys) == note.parse(kept)[0]
 
 
+@pytest.mark.no_database
 def test_each_answer_of_the_protocol(two: tuple[Installation, Installation]) -> None:
     one, other = two
     log, service = one.service.log, other.service

@@ -103,6 +103,7 @@ def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installa
         there.start_beside()
 
 
+@pytest.mark.no_database
 def test_a_numbered_checkpoint_is_never_written_over(there: Installation) -> None:
     path = anchors(there) / "000000000003.checkpoint"
     there.ask(Right.ERASURE, ADA)
@@ -223,6 +224,7 @@ def odd_link(path: Path) -> None:
     path.symlink_to(path.parent / "nowhere")
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("odd", [odd_file, odd_folder, odd_content, odd_link])
 def test_what_is_no_receipt_is_kept_aside_and_blocks_no_other(there: Installation, odd: Callable[[Path], None]) -> None:
     folder = there.service.settings.ledger.receipts
@@ -240,6 +242,7 @@ def test_what_is_no_receipt_is_kept_aside_and_blocks_no_other(there: Installatio
     assert there.alerts() == []
 
 
+@pytest.mark.no_database
 def test_another_requests_receipt_under_the_wrong_name_is_no_receipt(there: Installation) -> None:
     folder = there.service.settings.ledger.receipts
     there.sandbox.add(BEN)

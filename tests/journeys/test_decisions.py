@@ -72,6 +72,7 @@ def test_a_plain_release_gives_a_yes_and_the_erasure_goes(world: World) -> None:
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_two_approvals_are_two_people_and_one_who_says_it_twice_is_one(world: World) -> None:
     world.use(safety=Safety(approvals=2))
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -84,6 +85,7 @@ def test_two_approvals_are_two_people_and_one_who_says_it_twice_is_one(world: Wo
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_cooling_off_ends_by_time_or_when_it_is_named(world: World) -> None:
     world.use(safety=Safety(cooling_off=timedelta(hours=24)))
     waits, hurried = world.ask(Right.ERASURE, ADA, id="1"), world.ask(Right.ERASURE, "b@example.org", id="2")
@@ -101,6 +103,7 @@ def test_cooling_off_ends_by_time_or_when_it_is_named(world: World) -> None:
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_what_is_held_twice_goes_only_when_both_are_over(world: World) -> None:
     world.use(safety=Safety(mode=Mode.CONFIRM, cooling_off=timedelta(hours=24)))
     first, second = world.ask(Right.ERASURE, ADA, id="1"), world.ask(Right.ERASURE, "b@example.org", id="2")
@@ -143,6 +146,7 @@ def test_what_the_brake_holds_goes_after_a_release(world: World) -> None:
 # --- the other decisions
 
 
+@pytest.mark.no_database
 def test_withdrawn_before_it_went_it_never_goes_and_its_lane_is_gone(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -155,6 +159,7 @@ def test_withdrawn_before_it_went_it_never_goes_and_its_lane_is_gone(world: Worl
     assert again.already == world.clock.now()
 
 
+@pytest.mark.no_database
 def test_withdrawn_in_doubt_it_waits_for_a_person(world: World) -> None:
     from dpsync.connector import Retryable
 
@@ -181,6 +186,7 @@ def test_retry_goes_at_once_though_the_lane_backs_off(world: World) -> None:
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_settled_is_closed_and_never_done(world: World) -> None:
     world.vendors["alpha"].answers.append(Refused(reason="no", evidence=proof(400)))
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -193,6 +199,7 @@ def test_settled_is_closed_and_never_done(world: World) -> None:
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("right", list(Right))
 def test_telling_may_be_excused_but_erasing_and_stopping_may_not(world: World, right: Right) -> None:
     world.vendors["alpha"].answers.append(busy(503))
@@ -205,6 +212,7 @@ def test_telling_may_be_excused_but_erasing_and_stopping_may_not(world: World, r
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_an_exemption_needs_its_ground_which_stands_in_the_ledger_and_in_the_decision(world: World) -> None:
     asked = world.ask(Right.RESTRICTION, ADA, id="1")
     (refused,) = say(world, asked, DecisionKind.EXEMPT, code=None)
@@ -236,6 +244,7 @@ def test_what_was_told_and_not_done_is_settled_and_never_exempt(world: World, an
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_recipient_that_is_a_controller_may_be_exempt_for_erasure_and_a_processor_may_not(world: World) -> None:
     partner = replace(world.processor("partner"), is_controller=True)
     world.use(world.processor("alpha"), partner)
@@ -248,6 +257,7 @@ def test_a_recipient_that_is_a_controller_may_be_exempt_for_erasure_and_a_proces
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_an_approval_is_about_what_is_held_and_does_not_fail_where_nothing_is(world: World) -> None:
     partner = replace(world.processor("partner"), is_controller=True)
     world.use(world.processor("alpha"), partner, safety=Safety(mode=Mode.CONFIRM))
@@ -260,6 +270,7 @@ def test_an_approval_is_about_what_is_held_and_does_not_fail_where_nothing_is(wo
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_one_processor_may_be_too_late_while_the_other_is_not(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"))
     world.vendors["beta"].answers.append(later())
@@ -270,6 +281,7 @@ def test_one_processor_may_be_too_late_while_the_other_is_not(world: World) -> N
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_decision_at_one_processor_leaves_the_other_alone(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"), safety=Safety(mode=Mode.CONFIRM))
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -277,6 +289,7 @@ def test_a_decision_at_one_processor_leaves_the_other_alone(world: World) -> Non
     assert world.states(asked) == {"alpha": State.HELD, "beta": State.PENDING}
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("kind", [DecisionKind.WITHDRAW, DecisionKind.SETTLE, DecisionKind.EXEMPT])
 def test_a_decision_given_twice_says_since_when_it_is_so_and_writes_nothing(world: World, kind: DecisionKind) -> None:
     world.vendors["alpha"].answers.append(Refused(reason="no", evidence=proof(400)))
@@ -308,6 +321,7 @@ def test_a_release_given_twice_says_since_when_it_is_so_until_it_is_held_anew(wo
 # --- who and why
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("person", [Person("", "dana", WHY), Person("Dana", "dana", " "), Person(" ", "", "")])
 def test_without_a_name_or_a_reason_nothing_is_decided(world: World, person: Person) -> None:
     asked = world.ask(Right.OPT_OUT, ADA, id="1")
@@ -327,6 +341,7 @@ def test_an_unknown_processor_or_request_decides_nothing_anywhere(world: World) 
     assert world.rows(t.decision) == []
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("kind", "state"),
     [
@@ -393,6 +408,7 @@ def test_a_beginning_that_two_requests_share_names_neither(world: World) -> None
         assert find_request(connection, twin) == twin
 
 
+@pytest.mark.no_database
 def test_a_late_answer_after_a_settlement_changes_nothing(world: World) -> None:
     world.vendors["alpha"].answers.append(Accepted(evidence=proof(202)))
     asked = world.ask(Right.ERASURE, ADA, id="1")

@@ -134,6 +134,7 @@ def everything(there: Installation) -> list[object]:
 # --- asking
 
 
+@pytest.mark.no_database
 def test_one_mail_a_request_asks_the_dpo_names_nobody_and_replaces_the_alert_of_the_day(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -159,6 +160,7 @@ def test_one_mail_a_request_asks_the_dpo_names_nobody_and_replaces_the_alert_of_
     there.sound()
 
 
+@pytest.mark.no_database
 def test_a_link_that_nobody_used_is_asked_anew_after_its_time(there: Installation) -> None:
     ask(there)
     dpo, old = Person(there), Person(there).link()
@@ -196,6 +198,7 @@ def test_a_flood_is_listed_by_the_alert_and_does_not_fill_the_mailbox(tmp_path: 
         assert len([line for line in told.concerns if "dpsync release" in line]) == 3
 
 
+@pytest.mark.no_database
 def test_what_the_mail_host_does_not_take_is_told_by_the_alert(there: Installation) -> None:
     there.sandbox.rule(DPO, "later")
     ask(there)
@@ -207,6 +210,7 @@ def test_what_the_mail_host_does_not_take_is_told_by_the_alert(there: Installati
 # --- looking
 
 
+@pytest.mark.no_database
 def test_opening_a_link_changes_nothing_and_says_nothing_of_the_request(there: Installation) -> None:
     asked = ask(there)
     dpo, before = Person(there), everything(there)
@@ -225,6 +229,7 @@ def test_opening_a_link_changes_nothing_and_says_nothing_of_the_request(there: I
     assert dpo.mails("Your code") == []
 
 
+@pytest.mark.no_database
 def test_the_code_shows_who_what_where_and_what_follows_and_that_it_was_shown_is_an_entry(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -239,6 +244,7 @@ def test_the_code_shows_who_what_where_and_what_follows_and_that_it_was_shown_is
     there.sound()
 
 
+@pytest.mark.no_database
 def test_a_mail_scanner_that_follows_every_link_decides_nothing_and_gets_no_code(there: Installation) -> None:
     there.sandbox.rule(DPO, "scanner_prefetch")
     asked = ask(there)
@@ -288,6 +294,7 @@ def test_a_row_that_is_prolonged_or_given_to_another_role_by_hand_makes_no_link(
 # --- the code
 
 
+@pytest.mark.no_database
 def test_wrong_codes_are_counted_show_nothing_and_lock_the_link(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -384,6 +391,7 @@ def test_an_approval_by_link_is_the_release_of_the_command_and_the_erasure_goes(
     there.sound()
 
 
+@pytest.mark.no_database
 def test_a_refusal_by_link_is_the_withdrawal_of_the_command(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -395,6 +403,7 @@ def test_a_refusal_by_link_is_the_withdrawal_of_the_command(there: Installation)
     there.sound()
 
 
+@pytest.mark.no_database
 def test_a_link_decides_once(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -428,6 +437,7 @@ def test_of_two_decisions_at_the_same_moment_one_is_recorded(there: Installation
     there.sound()
 
 
+@pytest.mark.no_database
 def test_neither_link_nor_code_nor_person_reaches_a_log(there: Installation, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ask(there)
@@ -444,6 +454,7 @@ def test_neither_link_nor_code_nor_person_reaches_a_log(there: Installation, cap
     assert [secret for secret in (token, code, code.replace(" ", ""), "anary", "Dana") if secret in ours] == []
 
 
+@pytest.mark.no_database
 def test_nothing_is_decided_without_the_code(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -459,6 +470,7 @@ def test_nothing_is_decided_without_the_code(there: Installation) -> None:
     assert there.state(asked) is State.HELD
 
 
+@pytest.mark.no_database
 def test_a_ticket_opens_no_other_question_and_ends(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -519,6 +531,7 @@ def test_what_is_not_whole_is_asked_again_and_decides_nothing(lacks: str, said: 
     there.sound()
 
 
+@pytest.mark.no_database
 def test_what_has_changed_since_it_was_shown_is_shown_again_and_not_decided(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url, processors=NEWSLETTER + FORMS) as there:
         asked = ask(there)
@@ -543,6 +556,7 @@ def command(there: Installation, database_url: str, *words: str) -> None:
 # --- decided in another way
 
 
+@pytest.mark.no_database
 def test_what_is_decided_by_command_is_shown_as_decided_and_mailed(there: Installation, database_url: str) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -563,6 +577,7 @@ def test_what_is_decided_by_command_is_shown_as_decided_and_mailed(there: Instal
 # --- two people
 
 
+@pytest.mark.no_database
 def test_one_role_never_approves_twice_and_the_deputy_is_the_second_person(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url, TWO) as there:
         there.restart(("rehearsal = true", f'rehearsal = true\ndeputy = "{DEPUTY}"'))
@@ -621,6 +636,7 @@ def test_a_yes_by_link_and_one_by_command_are_two_people_only_under_two_names(
         assert there.state(asked) is (State.VERIFIED if goes else State.HELD)
 
 
+@pytest.mark.no_database
 def test_a_deputy_with_the_address_of_the_dpo_is_not_asked(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url, TWO) as there:
         there.restart(("rehearsal = true", f'rehearsal = true\ndeputy = "{DPO.upper()}"'))

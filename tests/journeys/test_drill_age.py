@@ -15,6 +15,8 @@ from tests.journeys.installation import NEWSLETTER, Installation, installed, sql
 from tests.journeys.test_recovery_commands import Run, run
 from tests.journeys.test_service_commands import folder, keys_owner, owned, ran, systemctl
 
+pytestmark = pytest.mark.no_database
+
 __all__ = ["folder", "owned", "run", "systemctl"]
 
 BACKUP = '\n[backup]\ndirectory = "backups"\ndrill_days = 8\n'

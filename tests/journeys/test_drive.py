@@ -30,6 +30,7 @@ ADA = "ada@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")
 
 
+@pytest.mark.no_database
 def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(world: World) -> None:
     world.vendors["alpha"].hold(ADA, "ben@example.org")
     world.vendors["alpha"].answers += [CredentialsRejected("GET /", 401)] * 8
@@ -76,6 +77,7 @@ def test_never_more_at_once_than_the_account_takes(world: World) -> None:
     assert {row.state for row in world.rows(t.propagation)} == {State.VERIFIED}
 
 
+@pytest.mark.no_database
 def test_five_failures_in_a_row_open_the_circuit(world: World) -> None:
     world.vendors["alpha"].answers += [later() for _ in range(60)]
     for number in range(20):
@@ -85,6 +87,7 @@ def test_five_failures_in_a_row_open_the_circuit(world: World) -> None:
     assert len(world.vendors["alpha"].calls) < 20
 
 
+@pytest.mark.no_database
 def test_an_attempt_cut_after_the_effect_is_read_back_and_verified_not_nothing_held(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -101,6 +104,7 @@ def test_an_attempt_cut_after_the_effect_is_read_back_and_verified_not_nothing_h
     assert world.ledger_problems() == ()
 
 
+@pytest.mark.no_database
 def test_an_attempt_cut_before_the_effect_is_read_back_and_carried_out(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -111,6 +115,7 @@ def test_an_attempt_cut_before_the_effect_is_read_back_and_carried_out(world: Wo
     assert [what for what, _, _ in vendor.calls] == ["carry_out", "verify", "carry_out", "verify"]
 
 
+@pytest.mark.no_database
 def test_a_doubtful_attempt_that_cannot_be_read_now_is_not_repeated(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -125,6 +130,7 @@ def test_a_doubtful_attempt_that_cannot_be_read_now_is_not_repeated(world: World
     assert world.state(asked) is State.VERIFIED
 
 
+@pytest.mark.no_database
 def test_a_vendor_that_says_yes_and_does_nothing_is_contradicted_and_told(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.vendors["alpha"].lies = True
@@ -139,6 +145,7 @@ def test_a_vendor_that_says_yes_and_does_nothing_is_contradicted_and_told(world:
     assert world.state(asked) is State.VERIFIED, "it is read once more by itself"
 
 
+@pytest.mark.no_database
 def test_what_stays_undone_after_each_unclear_answer_is_told_to_a_person_and_tried_on(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -155,6 +162,7 @@ def test_what_stays_undone_after_each_unclear_answer_is_told_to_a_person_and_tri
     assert world.state(asked) is State.VERIFIED
 
 
+@pytest.mark.no_database
 def test_thirty_days_later_it_is_read_again(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -164,6 +172,7 @@ def test_thirty_days_later_it_is_read_again(world: World) -> None:
     assert Rung(world.row(asked).rung) is Rung.STILL_VERIFIED
 
 
+@pytest.mark.no_database
 def test_a_read_back_that_a_newer_request_overtook_proves_nothing_and_is_dropped(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     first = world.ask(Right.RECTIFICATION, ADA, id="1", to="two@example.org", version=1)
@@ -176,6 +185,7 @@ def test_a_read_back_that_a_newer_request_overtook_proves_nothing_and_is_dropped
     assert Rung(world.row(first).rung) is Rung.VERIFIED
 
 
+@pytest.mark.no_database
 def test_a_poisoned_propagation_is_set_aside_after_five_defects_and_the_others_flow(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA, "good@example.org")
@@ -197,6 +207,7 @@ def test_a_poisoned_propagation_is_set_aside_after_five_defects_and_the_others_f
     assert ADA in vendor.people
 
 
+@pytest.mark.no_database
 def test_what_an_api_cannot_do_goes_by_letter_once_the_contact_has_confirmed_itself(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.answers.append(HandOver(to=Recipient.PROCESSOR, task="Delete order", references=("order-17",)))
@@ -216,6 +227,7 @@ def test_what_an_api_cannot_do_goes_by_letter_once_the_contact_has_confirmed_its
     assert letter.message_id == world.rows(t.notice)[0].message_id
 
 
+@pytest.mark.no_database
 def test_a_letter_is_answered_by_link_and_a_later_answer_may_take_back_what_rests_on_the_first(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")
@@ -230,6 +242,7 @@ def test_a_letter_is_answered_by_link_and_a_later_answer_may_take_back_what_rest
     assert "taken_back" in [row.cause for row in world.rows(t.alert)]
 
 
+@pytest.mark.no_database
 def test_silence_is_reminded_with_the_first_letter_named_then_escalated_and_never_success(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")
@@ -246,6 +259,7 @@ def test_silence_is_reminded_with_the_first_letter_named_then_escalated_and_neve
     assert "no_answer" in [row.cause for row in world.rows(t.alert)]
 
 
+@pytest.mark.no_database
 def test_a_letter_cut_off_keeps_its_message_id(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")
@@ -256,6 +270,7 @@ def test_a_letter_cut_off_keeps_its_message_id(world: World) -> None:
     assert world.notice.letters[0].message_id == world.rows(t.notice)[0].message_id
 
 
+@pytest.mark.no_database
 def test_withdraw_stops_what_is_unsent_and_says_what_had_gone(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"))
     world.vendors["alpha"].hold(ADA)
@@ -272,6 +287,7 @@ def test_withdraw_stops_what_is_unsent_and_says_what_had_gone(world: World) -> N
     assert [c for c in world.vendors["beta"].calls if c[0] == "carry_out"].__len__() == 1
 
 
+@pytest.mark.no_database
 def test_refused_and_not_identifiable_wait_for_a_person_and_retry_goes_on(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.vendors["alpha"].answers += [
@@ -313,6 +329,7 @@ def test_two_workers_share_accounts_and_a_dead_one_is_taken_over_only_after_its_
     assert {row.owner for row in world.rows(t.account)} == {two.id}
 
 
+@pytest.mark.no_database
 def test_the_ladder_speaks_once_a_cause_and_day(world: World) -> None:
     world.vendors["alpha"].answers += [later() for _ in range(50)]
     for number in range(5):
@@ -328,6 +345,7 @@ def test_the_ladder_speaks_once_a_cause_and_day(world: World) -> None:
     assert len(causes) == len(set(zip(causes, [row.day for row in world.rows(t.alert)], strict=True)))
 
 
+@pytest.mark.no_database
 def test_no_entry_holds_an_address(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.ask(Right.RECTIFICATION, ADA, id="crm-1", changes=Changes(first_name="Canary"))

@@ -101,6 +101,7 @@ def test_another_name_finds_nothing_and_puts_nothing_on_the_record(tmp_path: Pat
         assert len(ids(there, ADA)) == 1
 
 
+@pytest.mark.no_database
 def test_that_somebody_looked_is_an_entry_of_each_request_also_of_a_forgotten_one(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_person_is_named_in_one_way_and_a_folder_that_is_not_there_is_said_bef
         assert "No request names a person so." in run("find", "--email", CEM)[1]
 
 
+@pytest.mark.no_database
 def test_a_request_that_is_accepted_has_its_boxes_in_the_same_moment(tmp_path: Path, database_url: str) -> None:
     with at_work(tmp_path, database_url) as there:
         asked: list[Asked] = [there.ask(Right.OPT_OUT, ADA), there.ask(Right.OPT_OUT, ADA, id="crm-2")]

@@ -85,6 +85,7 @@ def request_of(there: Installation, one: Asked) -> Any:
     return next(row for row in there.rows(t.request) if row.id == one.id)
 
 
+@pytest.mark.no_database
 def test_a_finished_request_is_forgotten_after_thirty_days_and_not_a_day_before(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -120,6 +121,7 @@ def test_what_is_not_finished_is_known_as_long_as_it_takes(tmp_path: Path) -> No
         assert request_of(there, one).sealed is not None
 
 
+@pytest.mark.no_database
 def test_a_complaint_keeps_its_request_and_no_other(tmp_path: Path, database_url: str) -> None:
     with at_work(tmp_path, database_url) as there:
         one, other = finished(there), finished(there, email=BEN, id="crm-2")

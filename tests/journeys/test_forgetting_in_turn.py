@@ -46,6 +46,7 @@ def complained(there: Installation, one: Asked) -> None:
     there.service.write(lambda unit: open_complaint(unit, there.service.controller, about, DANA, now))
 
 
+@pytest.mark.no_database
 def test_one_that_is_held_in_front_keeps_no_other_waiting(tmp_path: Path, database_url: str) -> None:
     with at_work(tmp_path, database_url, settings=LATE) as there:
         held, other = finished(there), finished(there, email=BEN, id="crm-2")

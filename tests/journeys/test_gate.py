@@ -30,6 +30,7 @@ def say(world: World, request_id: str, kind: DecisionKind, person: Person = DPO,
     )
 
 
+@pytest.mark.no_database
 def test_a_restriction_that_comes_while_an_erasure_is_in_doubt_holds_it(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -58,6 +59,7 @@ def test_retrying_a_refused_erasure_meets_the_restriction_that_came_meanwhile(wo
     assert causes_of(world.row(erase).causes) == {Cause.RESTRICTION_IN_FORCE}
 
 
+@pytest.mark.no_database
 def test_a_restriction_given_by_address_holds_the_erasure_given_by_id(world: World) -> None:
     world.ask(Right.RESTRICTION, ADA)
     world.drive()
@@ -75,6 +77,7 @@ def test_an_address_that_another_id_took_meanwhile_holds_the_erasure(world: Worl
     assert ADA in world.vendors["alpha"].people
 
 
+@pytest.mark.no_database
 def test_an_address_that_the_brake_stopped_is_never_fed_to_an_erasure(world: World) -> None:
     world.use(safety=Safety(irreversible_per_day=1))
     vendor = world.vendors["alpha"]
@@ -89,6 +92,7 @@ def test_an_address_that_the_brake_stopped_is_never_fed_to_an_erasure(world: Wor
     assert list(vendor.people) == [BOB]
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT])
 def test_whoever_is_held_under_the_address_before_a_rectification_that_is_held_is_found(
     world: World, right: Right
@@ -154,6 +158,7 @@ def test_the_old_contacts_link_releases_nothing_for_the_new_one(world: World) ->
     assert world.notice.letters == []
 
 
+@pytest.mark.no_database
 def test_two_spellings_of_one_name_are_one_approval_and_a_yes_elsewhere_is_none_here(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"), safety=Safety(approvals=2))
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -179,6 +184,7 @@ def test_withdrawn_while_it_was_carried_out_is_shown_to_a_person(world: World) -
     assert "withdrawn_in_doubt" in [row.cause for row in world.rows(t.alert)]
 
 
+@pytest.mark.no_database
 def test_a_second_click_on_an_answer_does_not_stop_the_read_back(world: World) -> None:
     world.confirm("alpha")
     world.vendors["alpha"].answers.append(HandOver(to=Recipient.PROCESSOR, task="x"))
@@ -211,6 +217,7 @@ def test_no_word_makes_done_what_was_seen_not_to_be_and_our_own_reading_does(wor
     assert world.ledger_problems() == ()
 
 
+@pytest.mark.no_database
 def test_what_one_processor_did_supersedes_nothing_at_another_on_the_same_account(world: World) -> None:
     world.use(world.processor("alpha", account="shared"), world.processor("beta", account="shared"))
     world.vendors["beta"].hold(ADA)
@@ -221,6 +228,7 @@ def test_what_one_processor_did_supersedes_nothing_at_another_on_the_same_accoun
     assert world.states(rectify)["beta"] is State.VERIFIED
 
 
+@pytest.mark.no_database
 def test_an_opt_out_does_not_inherit_the_back_off_of_what_failed_before_it(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.vendors["alpha"].answers += [later() for _ in range(9)]
@@ -235,6 +243,7 @@ def test_an_opt_out_does_not_inherit_the_back_off_of_what_failed_before_it(world
     assert lane.due_at - world.clock.now() < timedelta(minutes=5)
 
 
+@pytest.mark.no_database
 def test_observing_stops_what_was_pending(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     erase = world.ask(Right.ERASURE, ADA, id="1")
@@ -244,6 +253,7 @@ def test_observing_stops_what_was_pending(world: World) -> None:
     assert ADA in world.vendors["alpha"].people
 
 
+@pytest.mark.no_database
 def test_while_dpsync_only_observes_no_yes_sends_anything(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.use(safety=Safety(mode=Mode.OBSERVE))
@@ -262,6 +272,7 @@ def test_while_dpsync_only_observes_no_yes_sends_anything(world: World) -> None:
     assert world.state(erase) is State.VERIFIED
 
 
+@pytest.mark.no_database
 def test_a_yes_from_before_sends_nothing_once_dpsync_only_observes(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.use(safety=Safety(mode=Mode.OBSERVE))
@@ -290,6 +301,7 @@ def test_an_answer_to_the_letter_from_before_a_retry_is_kept_and_does_not_close_
     assert world.state(asked, "paper") is State.DECLARED_NOTHING_HELD
 
 
+@pytest.mark.no_database
 def test_a_reminder_to_our_own_operator_is_the_task_again(world: World) -> None:
     world.vendors["alpha"].answers.append(HandOver(to=Recipient.OPERATOR, task="Delete it there.", evidence=proof()))
     world.ask(Right.ERASURE, ADA, id="1")
@@ -303,6 +315,7 @@ def test_a_reminder_to_our_own_operator_is_the_task_again(world: World) -> None:
     ]
 
 
+@pytest.mark.no_database
 def test_an_answer_to_the_first_letter_counts_after_its_reminder(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")
@@ -315,6 +328,7 @@ def test_an_answer_to_the_first_letter_counts_after_its_reminder(world: World) -
     assert world.state(asked, "paper") is State.DECLARED_DONE
 
 
+@pytest.mark.no_database
 def test_the_first_of_two_approvals_stands_in_the_ledger_without_name_or_reason(world: World) -> None:
     world.use(safety=Safety(approvals=2))
     asked = world.ask(Right.ERASURE, ADA, id="1")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from sqlalchemy import Connection
 
 from dpsync.channels import Alert, Delivery
@@ -66,6 +67,7 @@ def seven(world: World, **safety: Any) -> Mailbox:
     return Mailbox(world)
 
 
+@pytest.mark.no_database
 def test_one_request_held_at_seven_processors_is_one_mail_a_day_that_lists_them(world: World) -> None:
     box = seven(world, approvals=1)
     asked = world.ask(Right.ERASURE, "ada@example.org", id="1")
@@ -78,6 +80,7 @@ def test_one_request_held_at_seven_processors_is_one_mail_a_day_that_lists_them(
     assert len(box.given) == 2, "and again the next day, because it still waits"
 
 
+@pytest.mark.no_database
 def test_after_seven_days_the_dpo_gets_a_letter_to_the_processors_that_is_ready_to_send(world: World) -> None:
     box = seven(world, approvals=1)
     asked = world.ask(Right.ERASURE, "ada@example.org", id="1")
@@ -108,6 +111,7 @@ def test_a_second_request_that_is_held_the_same_day_is_told_within_hours_and_onc
         assert box.heard_of(one.request_id, "Held") - asked_at <= 4 * HOUR
 
 
+@pytest.mark.no_database
 def test_what_is_held_anew_for_another_cause_is_told_the_same_day(world: World) -> None:
     box = seven(world, approvals=1)
     first = world.ask(Right.ERASURE, "ada@example.org", id="1")
@@ -146,6 +150,7 @@ def test_each_credential_is_told_at_once_and_once(world: World) -> None:
     assert box.subjects() == [f"A processor rejects our credential ({name.title()})" for name in SEVEN[:3]]
 
 
+@pytest.mark.no_database
 def test_each_opt_out_is_told_within_an_hour_of_its_hours_and_nobody_gets_a_mail_for_each(world: World) -> None:
     box = seven(world)
     for name in SEVEN:
@@ -165,6 +170,7 @@ def test_each_opt_out_is_told_within_an_hour_of_its_hours_and_nobody_gets_a_mail
     assert len([one for one in said if "twelve hours" in one]) <= 36 / 12 + 2
 
 
+@pytest.mark.no_database
 def test_what_the_ladder_gathers_is_an_entry_for_each_processor(world: World) -> None:
     box = seven(world)
     for name in SEVEN:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from dpsync.connector import HandOver, Recipient, Refused, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
@@ -12,6 +14,8 @@ from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, proof
 from tests.invariants import faults
+
+pytestmark = pytest.mark.no_database
 
 ADA = "ada@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")

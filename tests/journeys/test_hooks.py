@@ -25,6 +25,8 @@ from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, KEY, NEWSLETTER, Installation, installed
 from tests.waiting import until
 
+pytestmark = pytest.mark.no_database
+
 SECRET_LINE = 'inbound_secret = { env = "DPSYNC_TEST_INBOUND" }\n'
 HEARS = NEWSLETTER + SECRET_LINE.replace("{", "{{").replace("}", "}}")
 ADA = "ada@example.org"

@@ -78,6 +78,7 @@ def done(there: Installation) -> None:
     there.drive()
 
 
+@pytest.mark.no_database
 def test_a_change_is_accepted_and_only_a_later_conversation_verifies_it(inbox: Installation) -> None:
     contact = seen(inbox)
     asked = change(inbox)
@@ -111,6 +112,7 @@ def test_an_error_that_comes_after_the_yes_is_never_called_done_and_stops_furthe
     assert inbox.sandbox.hootsuite.calls("PUT /inbox/v2/contact/{contact_id}/contact-attributes") == 1
 
 
+@pytest.mark.no_database
 def test_a_change_that_no_conversation_shows_is_a_persons_after_the_contracts_time(inbox: Installation) -> None:
     seen(inbox)
     asked = change(inbox)
@@ -144,6 +146,7 @@ def test_an_erasure_is_the_operators_and_who_is_seen_after_it_contradicts_it(inb
     inbox.sound()
 
 
+@pytest.mark.no_database
 def test_who_writes_on_x_is_a_search_and_never_called_not_held(inbox: Installation) -> None:
     seen(inbox, medium="twit")
     asked = inbox.ask(Right.ERASURE, "ada.on.x@example.org")
@@ -153,6 +156,7 @@ def test_who_writes_on_x_is_a_search_and_never_called_not_held(inbox: Installati
     assert "since 2026-11-20 only" in task(inbox)
 
 
+@pytest.mark.no_database
 def test_an_opt_out_stands_on_our_own_list_and_the_operator_is_told(inbox: Installation) -> None:
     asked = inbox.ask(Right.OPT_OUT, ADA, phone=PHONE)
     inbox.drive()
@@ -164,6 +168,7 @@ def test_an_opt_out_stands_on_our_own_list_and_the_operator_is_told(inbox: Insta
     assert state(inbox, asked) is State.DECLARED_DONE
 
 
+@pytest.mark.no_database
 def test_a_revoked_app_stops_the_account_and_says_what_to_do(inbox: Installation) -> None:
     seen(inbox)
     inbox.sandbox.hootsuite.switch(revoked=True)
@@ -173,6 +178,7 @@ def test_a_revoked_app_stops_the_account_and_says_what_to_do(inbox: Installation
     assert "not linked to the organisation" in inbox.rows(t.attempt)[-1].reason
 
 
+@pytest.mark.no_database
 def test_no_word_of_a_message_comes_to_rest_here(inbox: Installation) -> None:
     seen(inbox)
     assert [row.key.partition("/")[0] for row in inbox.rows(t.shelf)]

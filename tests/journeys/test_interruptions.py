@@ -52,6 +52,7 @@ def died_while(world: World, calls: int) -> None:
 # --- what is charged
 
 
+@pytest.mark.no_database
 def test_outages_of_our_store_charge_nobody_however_many_there_are(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -103,6 +104,7 @@ def test_what_kills_our_process_is_set_aside_after_five_deaths_and_who_was_besid
     counted(31, minutes_that_others_wait=waited / timedelta(minutes=1))
 
 
+@pytest.mark.no_database
 def test_a_process_that_died_during_an_attempt_charges_it_and_nothing_that_was_not_under_way(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA, BEN)
@@ -168,6 +170,7 @@ def test_a_worker_that_is_gone_is_blamed_only_where_it_died_alone(world: World, 
 # --- nothing stays behind
 
 
+@pytest.mark.no_database
 def test_what_was_called_off_while_it_was_under_way_is_said_to_be_in_doubt_although_nothing_is_due(
     world: World,
 ) -> None:

@@ -129,6 +129,7 @@ def test_dead_between_commit_and_journal_is_no_loss_and_is_made_up_for_at_the_ne
     there.start_beside()
 
 
+@pytest.mark.no_database
 def test_where_nothing_can_be_kept_outside_nothing_is_accepted(there: Installation) -> None:
     path = journal(there).path
     path.rename(path.with_name("elsewhere"))
@@ -140,6 +141,7 @@ def test_where_nothing_can_be_kept_outside_nothing_is_accepted(there: Installati
     assert len(ask(there, 1)) == 1
 
 
+@pytest.mark.no_database
 def test_what_was_committed_and_could_not_be_kept_is_not_called_accepted_before_it_is(there: Installation) -> None:
     path = journal(there).path
     size, limit = path.stat().st_size, 16 * 1024 * 1024
@@ -242,6 +244,7 @@ def test_a_journal_that_is_gone_refuses_the_start_and_is_not_made_anew(there: In
     assert not journal(there).path.exists()
 
 
+@pytest.mark.no_database
 def test_nothing_of_a_person_or_an_event_stands_in_the_journal_in_clear(there: Installation) -> None:
     (asked,) = ask(there, 1)
     raw = journal(there).path.read_bytes()
@@ -282,6 +285,7 @@ def test_an_index_that_does_not_fit_its_table_is_seen_by_verify(tmp_path: Path) 
             assert "request_received" in service.read(unsound)
 
 
+@pytest.mark.no_database
 def test_a_journal_follows_no_link(there: Installation, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"")

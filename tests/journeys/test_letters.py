@@ -58,6 +58,7 @@ def events(there: Installation, asked: Asked) -> list[str]:
     return [str(entry.decode(body)["event"]) for _, body in rows]
 
 
+@pytest.mark.no_database
 def test_no_identifier_leaves_before_the_contact_has_confirmed_itself(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         asked = ask(there)
@@ -96,6 +97,7 @@ def test_subject_and_text_of_a_letter_name_nobody(right: Right, tmp_path: Path) 
         assert all(one in attached[0].get_payload(decode=True).decode() for one in IDENTIFIERS)  # type: ignore[union-attr]  # because a part with a name has a payload
 
 
+@pytest.mark.no_database
 def test_a_letter_that_was_put_off_keeps_its_message_id(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         confirmed(there)
@@ -169,6 +171,7 @@ def test_silence_is_reminded_of_in_the_same_thread_and_then_a_person_hears(datab
         there.sound()
 
 
+@pytest.mark.no_database
 def test_a_scanner_that_opens_every_link_proves_nothing(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         asked = ask(there)

@@ -18,6 +18,8 @@ from tests.journeys.test_decisions_by_link import CAREFUL
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, TokenEndpoint, token_endpoint, token_mail_host
 
+pytestmark = pytest.mark.no_database
+
 PRIVACY = "privacy@example.org"
 
 

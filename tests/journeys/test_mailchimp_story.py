@@ -73,6 +73,7 @@ def test_a_right_reaches_every_audience_under_every_address_and_its_receipt_hold
 # --- what goes wrong between asking and knowing
 
 
+@pytest.mark.no_database
 def test_503_then_yes_is_done_once_and_counts_both_attempts(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url) as there:
         people(there.sandbox, ADA)
@@ -90,6 +91,7 @@ def test_503_then_yes_is_done_once_and_counts_both_attempts(database_url: str, t
         there.sound()
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(5)
 def test_no_call_is_made_before_retry_after_is_over_whoever_else_is_due(
     database_url: str, tmp_path: Path, counted: Counted
@@ -166,6 +168,7 @@ def test_what_only_looks_like_a_yes_is_none_until_a_read_back_shows_it(
         there.sound()
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(41)
 def test_a_yes_that_did_nothing_is_contradicted_and_the_dpo_hears_of_it(
     database_url: str, tmp_path: Path, counted: Counted
@@ -224,6 +227,7 @@ def test_a_redirect_is_not_followed_and_the_other_host_hears_nothing(status: int
         there.sound()
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(8)
 def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(
     database_url: str, tmp_path: Path, counted: Counted
@@ -271,6 +275,7 @@ def test_a_wrong_audience_id_is_the_operators_and_never_nothing_held(
 # --- order
 
 
+@pytest.mark.no_database
 def test_an_erasure_of_the_new_address_leaves_nothing_under_the_old_one(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url) as there:
         people(there.sandbox, ADA)

@@ -44,6 +44,7 @@ def told(where: str) -> str:
     return said
 
 
+@pytest.mark.no_database
 def test_metrics_tell_how_things_stand(where: str) -> None:
     said = told(where)
     assert 'dpsync_propagations{processor="alpha",right="erasure",state="verified"} 1.0' in said
@@ -52,6 +53,7 @@ def test_metrics_tell_how_things_stand(where: str) -> None:
     assert "ada" not in said
 
 
+@pytest.mark.no_database
 def test_who_asks_again_within_seconds_makes_nobody_count_anew(where: str, world: World) -> None:
     first = told(where)
     world.ask(Right.ERASURE, "grace@example.org", id="crm-2")
@@ -65,6 +67,7 @@ def test_who_asks_again_within_seconds_makes_nobody_count_anew(where: str, world
     assert 'state="nothing_held"} 1.0' in told(where)
 
 
+@pytest.mark.no_database
 def test_what_is_late_or_waits_is_told_by_right_and_processor(where: str, world: World) -> None:
     received = world.clock.now()
     asked = world.ask(Right.ERASURE, "grace@example.org", id="crm-2")

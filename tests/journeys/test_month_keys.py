@@ -70,6 +70,7 @@ def whole(there: Installation) -> None:
     there.sound()
 
 
+@pytest.mark.no_database
 def test_it_goes_when_all_of_its_month_is_forgotten_and_the_back_ups_are_past_and_nobody_misses_it(
     tmp_path: Path, database_url: str
 ) -> None:

@@ -85,6 +85,7 @@ def test_by_link_the_right_contact_is_named_and_gets_the_letter_only_after_it_co
     there.sound()
 
 
+@pytest.mark.no_database
 def test_until_the_named_one_has_confirmed_the_settings_count_and_then_no_more(there: Installation) -> None:
     confirmed(there)
     name(there, RIGHT)
@@ -119,6 +120,7 @@ def test_the_settings_own_address_takes_it_back_and_a_newer_setting_counts_again
     there.sound()
 
 
+@pytest.mark.no_database
 def test_what_cannot_be_named_is_refused(there: Installation) -> None:
     for address, link in (("nonsense", False), (CONTACT, False), ("a@elsewhere.example", True)):
         with pytest.raises(DecisionRefused):
@@ -133,6 +135,7 @@ def test_what_cannot_be_named_is_refused(there: Installation) -> None:
         name(there, "a@elsewhere.example")
 
 
+@pytest.mark.no_database
 def test_by_link_a_domain_where_everybody_has_a_mailbox_is_no_proof(tmp_path: Path, database_url: str) -> None:
     public = FORMS.replace("stratosoft.example", "gmail.com")
     assert "gmail.com" in FOR_EVERYBODY
@@ -157,6 +160,7 @@ def test_a_named_contact_that_is_changed_in_the_database_is_found(column: str, t
     assert len(differences(there.service)) == 1
 
 
+@pytest.mark.no_database
 def test_a_setting_that_is_newer_counts_and_check_waits_for_nobody(
     there: Installation, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_setting_that_is_newer_counts_and_check_waits_for_nobody(
     assert state(there) is NamedState.WAITS, "in place of the newer setting"
 
 
+@pytest.mark.no_database
 def test_by_command_a_contact_is_named_and_check_says_which_counts(
     there: Installation, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

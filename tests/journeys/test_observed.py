@@ -63,6 +63,7 @@ def opened(folder: Path, database_url: str) -> Iterator[Place]:
         yield Place(there)
 
 
+@pytest.mark.no_database
 def test_an_opt_out_there_is_told_everywhere_once(tmp_path: Path, database_url: str) -> None:
     with opened(tmp_path, database_url) as place:
         place.becomes("unsubscribed")
@@ -78,6 +79,7 @@ def test_an_opt_out_there_is_told_everywhere_once(tmp_path: Path, database_url: 
         place.there.sound()
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(45)
 def test_a_hint_that_is_not_so_there_is_no_wish(tmp_path: Path, database_url: str, counted: Counted) -> None:
     with opened(tmp_path, database_url) as place:
@@ -97,6 +99,7 @@ def test_a_hint_that_is_not_so_there_is_no_wish(tmp_path: Path, database_url: st
         counted(45, requests_opened=len(place.asked()))
 
 
+@pytest.mark.no_database
 def test_what_we_brought_about_ourselves_is_nobodys_new_wish_also_days_later(tmp_path: Path, database_url: str) -> None:
     with opened(tmp_path, database_url) as place:
         # All sources: what our own calls bring about comes back, too.
@@ -111,6 +114,7 @@ def test_what_we_brought_about_ourselves_is_nobodys_new_wish_also_days_later(tmp
         assert [right for _, right in place.asked()] == ["opt_out"]
 
 
+@pytest.mark.no_database
 def test_whoever_came_back_and_opts_out_again_is_heard_again(tmp_path: Path, database_url: str) -> None:
     with opened(tmp_path, database_url) as place:
         place.there.ask(Right.OPT_OUT, ADA)
@@ -136,6 +140,7 @@ def test_what_the_main_database_asked_for_since_is_not_asked_again(
         assert len(place.asked()) == 1
 
 
+@pytest.mark.no_database
 def test_where_the_vendor_does_not_answer_it_is_to_send_the_hint_again(tmp_path: Path, database_url: str) -> None:
     with opened(tmp_path, database_url) as place:
         place.becomes("unsubscribed")
@@ -149,6 +154,7 @@ def test_where_the_vendor_does_not_answer_it_is_to_send_the_hint_again(tmp_path:
         assert len(place.asked()) == 1
 
 
+@pytest.mark.no_database
 def test_an_erasure_that_is_held_stands_in_for_no_opt_out_for_it_may_be_refused(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -160,6 +166,7 @@ def test_an_erasure_that_is_held_stands_in_for_no_opt_out_for_it_may_be_refused(
         assert place.asked()[-1] == ("observed:newsletter", "opt_out")
 
 
+@pytest.mark.no_database
 def test_whoever_opts_out_just_after_a_restriction_was_lifted_is_heard(tmp_path: Path, database_url: str) -> None:
     with opened(tmp_path, database_url) as place:
         place.there.ask(Right.RESTRICTION, ADA)
@@ -204,6 +211,7 @@ def test_the_main_database_hears_who_opted_out_by_its_own_id_or_else_by_the_addr
         place.there.sound()
 
 
+@pytest.mark.no_database
 def test_whoever_opts_out_under_an_address_that_nobody_can_be_asked_for_is_a_persons_to_see_to(
     tmp_path: Path, database_url: str
 ) -> None:

@@ -29,6 +29,7 @@ def carried_out(world: World, name: str = "alpha") -> list[tuple[Right, tuple[st
     return [(right, addresses) for what, right, addresses in world.vendors[name].calls if what == "carry_out"]
 
 
+@pytest.mark.no_database
 def test_an_erasure_of_somebody_who_is_there_is_carried_out_and_seen(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     asked = world.ask(Right.ERASURE, ADA, id="crm-1")
@@ -38,6 +39,7 @@ def test_an_erasure_of_somebody_who_is_there_is_carried_out_and_seen(world: Worl
     assert world.ledger_problems() == ()
 
 
+@pytest.mark.no_database
 def test_a_rectification_that_waits_leaves_nothing_behind_when_its_new_address_is_erased(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -54,6 +56,7 @@ def test_a_rectification_that_waits_leaves_nothing_behind_when_its_new_address_i
     assert set(carried_out(world)[-1][1]) == {ADA, NEW}
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT, Right.RESTRICTION])
 def test_what_was_asked_under_too_few_addresses_is_asked_again_once_a_late_change_names_the_earlier(
     world: World, right: Right
@@ -74,6 +77,7 @@ def test_what_was_asked_under_too_few_addresses_is_asked_again_once_a_late_chang
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_who_is_not_there_under_the_earlier_address_either_is_only_looked_for(world: World) -> None:
     asked = world.ask(Right.ERASURE, NEW, id="crm-1", version=2)
     world.drive()
@@ -85,6 +89,7 @@ def test_who_is_not_there_under_the_earlier_address_either_is_only_looked_for(wo
     assert world.row(asked).told_at < world.clock.now()
 
 
+@pytest.mark.no_database
 def test_a_late_change_that_newer_ones_cover_owes_no_reading(world: World) -> None:
     """Newer is what its version says, though it came in first."""
     vendor = world.vendors["alpha"]
@@ -101,6 +106,7 @@ def test_a_late_change_that_newer_ones_cover_owes_no_reading(world: World) -> No
         assert list(owed.problems(connection, accounts, world.clock.now())) == []
 
 
+@pytest.mark.no_database
 def test_a_change_is_not_looked_for_after_an_erasure_that_ended_in_the_same_moment(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     changed = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=2)
@@ -155,6 +161,7 @@ def test_a_letter_that_named_too_few_addresses_is_followed_by_one_that_names_the
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_nobody_is_reminded_of_a_letter_that_a_newer_one_undoes(world: World) -> None:
     """Who reads a reminder of the older one last would lift what the newer one asks for."""
     world.use(world.processor("paper", world.notice))
@@ -191,6 +198,7 @@ def test_a_late_change_that_a_processor_need_not_be_told_names_an_earlier_addres
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_an_older_change_goes_with_the_newest_values_while_the_newer_one_has_found_nobody_yet(world: World) -> None:
     """It alone names the address under which they know the person; what they end with is the newest all the same."""
     world.use(world.processor("paper", world.notice))
@@ -211,6 +219,7 @@ def test_an_older_change_goes_with_the_newest_values_while_the_newer_one_has_fou
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_an_answer_to_the_letter_that_named_too_few_is_none_to_the_next_that_is_not_out_yet(world: World) -> None:
     asked = by_letter(world, Right.ERASURE)
     world.clock.advance(timedelta(days=1))
@@ -227,6 +236,7 @@ def test_an_answer_to_the_letter_that_named_too_few_is_none_to_the_next_that_is_
     assert set(world.notice.letters[-1].addresses) == {NEW, ADA}
 
 
+@pytest.mark.no_database
 def test_a_letter_cut_off_while_an_older_change_came_in_is_followed_by_another(world: World) -> None:
     """What counts is when it was begun: what went into it was settled then."""
     asked = by_letter(world, Right.ERASURE)
@@ -239,6 +249,7 @@ def test_a_letter_cut_off_while_an_older_change_came_in_is_followed_by_another(w
     assert set(world.notice.letters[-1].addresses) == {NEW, ADA}
 
 
+@pytest.mark.no_database
 def test_what_was_asked_and_is_destroyed_is_a_persons_to_ask_again(world: World) -> None:
     asked = by_letter(world, Right.ERASURE)
     says(world, AnswerKind.NOTHING_HELD)
@@ -254,6 +265,7 @@ def test_what_was_asked_and_is_destroyed_is_a_persons_to_ask_again(world: World)
     assert [(row.role, row.cause) for row in world.rows(t.alert)] == [("dpo", "earlier_address")]
 
 
+@pytest.mark.no_database
 def test_what_is_in_doubt_again_and_again_waits_longer_each_time_although_it_is_read_in_between(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
@@ -269,6 +281,7 @@ def test_what_is_in_doubt_again_and_again_waits_longer_each_time_although_it_is_
     assert [what for what, _, _ in vendor.calls] == ["carry_out", *["verify", "carry_out"] * 6, "verify"]
 
 
+@pytest.mark.no_database
 def test_an_erasure_never_swallows_an_open_opt_out(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     world.vendors["alpha"].answers.append(later())
@@ -299,6 +312,7 @@ def backed_off(world: World, times: int) -> tuple[Received, datetime]:
     return asked, lane.due_at
 
 
+@pytest.mark.no_database
 def test_what_an_opt_out_overtook_keeps_the_back_off_that_it_had(world: World) -> None:
     slow, due_at = backed_off(world, 3)
     before = len(carried_out(world))
@@ -316,6 +330,7 @@ def test_what_an_opt_out_overtook_keeps_the_back_off_that_it_had(world: World) -
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_second_one_that_hurries_does_not_wait_for_what_the_first_overtook(world: World) -> None:
     slow, due_at = backed_off(world, 1)
     world.vendors["alpha"].answers.append(later())
@@ -328,6 +343,7 @@ def test_a_second_one_that_hurries_does_not_wait_for_what_the_first_overtook(wor
     assert world.rows(t.lane)[0].due_at == due_at
 
 
+@pytest.mark.no_database
 def test_who_asks_for_it_by_name_need_not_wait(world: World) -> None:
     slow, _ = backed_off(world, 2)
     world.ask(Right.OPT_OUT, ADA, id="crm-1")
@@ -354,6 +370,7 @@ def test_an_opt_out_is_sent_at_once_behind_a_rectification_that_backs_off(world:
     assert (world.state(stop), world.state(slow)) == (State.VERIFIED, State.PENDING)
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(44)
 def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untouched(
     world: World, counted: Counted
@@ -371,6 +388,7 @@ def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untou
     counted(44, irreversible_calls=len(irreversible))
 
 
+@pytest.mark.no_database
 def test_sharing_an_address_orders_but_does_not_merge(world: World) -> None:
     one = world.ask(Right.RECTIFICATION, "family@example.org", id="crm-1", to="one@example.org", version=1)
     two = world.ask(Right.RECTIFICATION, "family@example.org", id="crm-2", to="two@example.org", version=9)
@@ -380,6 +398,7 @@ def test_sharing_an_address_orders_but_does_not_merge(world: World) -> None:
     assert State.SUPERSEDED not in {world.state(one), world.state(two)}
 
 
+@pytest.mark.no_database
 def test_without_ids_a_chain_of_shared_addresses_is_one_person(world: World) -> None:
     one = world.ask(Right.OPT_OUT, "a@example.org")
     two = world.ask(Right.OPT_OUT, "c@example.org")
@@ -425,6 +444,7 @@ def test_the_same_telephone_alone_is_the_same_person_however_it_is_written(world
     assert not any("2079460958" in row.pseudonym for row in world.rows(t.alias))
 
 
+@pytest.mark.no_database
 def test_a_telephone_that_an_id_uses_is_ordered_with_it_and_its_erasure_is_held(world: World) -> None:
     known = world.ask(Right.OPT_OUT, ADA, id="crm-1", phone=PHONE)
     erase = world.ask(Right.ERASURE, phone=PHONE)
@@ -443,6 +463,7 @@ def test_a_household_has_one_telephone_and_stays_several_people(world: World, id
     assert world.state(two) is State.PENDING, "its id, or its address, says who is meant"
 
 
+@pytest.mark.no_database
 def test_a_restriction_holds_an_erasure_whichever_came_first(world: World) -> None:
     first = world.ask(Right.ERASURE, ADA, id="crm-1")
     world.ask(Right.RESTRICTION, ADA, id="crm-1")
@@ -454,6 +475,7 @@ def test_a_restriction_holds_an_erasure_whichever_came_first(world: World) -> No
 RIGHTS = [(Right.RECTIFICATION, 1), (Right.OPT_OUT, 2), (Right.RESTRICTION, 3), (Right.ERASURE, 4)]
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(27)
 def test_every_order_of_arrival_ends_the_same(world: World, counted: Counted) -> None:
     ends = set()
@@ -471,6 +493,7 @@ def test_every_order_of_arrival_ends_the_same(world: World, counted: Counted) ->
     counted(27, end_states=len(ends))
 
 
+@pytest.mark.no_database
 def test_every_order_without_a_restriction_leaves_nobody_behind(world: World) -> None:
     rights = [RIGHTS[0], RIGHTS[1], RIGHTS[3]]
     world.use(safety=Safety(irreversible_per_day=1000))
@@ -565,6 +588,7 @@ def test_a_rectification_that_was_held_is_told_as_it_is_after_the_newer_one(
     assert world.state(held) is State.VERIFIED
 
 
+@pytest.mark.no_database
 def test_the_store_keeps_no_name_of_a_changed_field(world: World) -> None:
     asked = world.ask(Right.RECTIFICATION, ADA, id="1", changes=PARTS[1])
     covers = world.row(asked).covers.split()
@@ -590,6 +614,7 @@ def test_two_receivers_that_race_to_make_one_subject_make_one(world: World) -> N
     assert world.ledger_problems() == ()
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(43)
 def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_with_one_alert(
     world: World, counted: Counted
@@ -607,6 +632,7 @@ def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_wit
     counted(43, over_the_limit=states.count(State.VERIFIED) - 50)
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("body", [b"same", b"other"])
 def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, body: bytes, counted: Counted) -> None:
@@ -625,6 +651,7 @@ def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, bo
     counted(26, rows=len(world.rows(t.request)))
 
 
+@pytest.mark.no_database
 def test_a_doubtful_attempt_is_read_before_it_is_repeated(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)

@@ -52,6 +52,7 @@ def test_what_nothing_would_bring_up_any_more_is_named(
     assert any(says in problem for problem in found(there)), found(there)
 
 
+@pytest.mark.no_database
 def test_what_is_as_it_should_be_is_not_read(there: Installation) -> None:
     """The database looks at it: of a hundred thousand that are, each one read would take seconds of a report."""
 

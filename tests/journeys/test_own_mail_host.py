@@ -102,6 +102,7 @@ def waits_and_goes(mode: str, database_url: str, tmp_path: Path) -> None:
             there.sound()
 
 
+@pytest.mark.no_database
 def test_each_reason_why_our_own_mail_host_refuses_is_told(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS) as there:
         reasons = [MailHostRefused("SMTP DATA", 554, advice="its size"), MailHostRefused("SMTP RCPT", 553)]

@@ -42,6 +42,7 @@ def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
         yield made
 
 
+@pytest.mark.no_database
 def test_the_page_asks_for_the_passphrase_and_mails_no_code(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -60,6 +61,7 @@ def test_the_page_asks_for_the_passphrase_and_mails_no_code(there: Installation)
     there.sound()
 
 
+@pytest.mark.no_database
 def test_too_many_wrong_passphrases_lock_the_link_and_tell_two_people(there: Installation) -> None:
     ask(there)
     dpo = Person(there)
@@ -84,6 +86,7 @@ def test_the_dossier_too_names_the_person_only_for_the_passphrase(there: Install
     assert ADA in reader.send("look", {"code": PASSPHRASE}).text
 
 
+@pytest.mark.no_database
 def test_check_says_who_types_what(there: Installation) -> None:
     (line,) = [line for line in outside(there.service, offline=True) if line.what == "decisions"]
     by_code, by_passphrase = "by a link and a code in emails", "by a link and a passphrase"

@@ -39,6 +39,7 @@ def causes(world: World) -> list[str]:
     return [row.cause for row in world.rows(t.alert)]
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(("answer_by", "days"), [(START + timedelta(days=28), 28), (None, 10)])
 def test_what_is_queued_is_read_until_its_day_and_then_a_person_is_told(
     world: World, answer_by: datetime | None, days: int
@@ -57,6 +58,7 @@ def test_what_is_queued_is_read_until_its_day_and_then_a_person_is_told(
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_what_is_done_after_its_day_is_still_found(world: World) -> None:
     queue(world)
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -69,6 +71,7 @@ def test_what_is_done_after_its_day_is_still_found(world: World) -> None:
     assert world.notice.letters == []
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("days", [1, 12])
 def test_what_a_person_was_told_counts_before_and_after_the_day(world: World, days: int) -> None:
     queue(world)
@@ -87,6 +90,7 @@ def test_what_a_person_was_told_counts_before_and_after_the_day(world: World, da
     assert world.state(asked) is State.DECLARED_DONE
 
 
+@pytest.mark.no_database
 def test_what_the_processor_said_since_it_will_not_do_is_contradicted_and_can_be_tried_again(world: World) -> None:
     queue(world)
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -109,6 +113,7 @@ class Blind(TestConnector):
     }
 
 
+@pytest.mark.no_database
 def test_where_nothing_can_be_read_only_the_day_is_waited_for(world: World) -> None:
     world.use(world.processor("alpha", Blind(world.vendors["alpha"])))
     queue(world)
@@ -133,6 +138,7 @@ def test_a_queue_that_an_erasure_overtook_is_not_read_and_still_ends_with_a_pers
     assert world.state(stop) is State.ESCALATED
 
 
+@pytest.mark.no_database
 def test_a_connector_that_fails_on_every_reading_leaves_it_to_a_person(world: World) -> None:
     def poisoned(instruction: Instruction) -> Finding:
         raise RuntimeError(type(instruction).__name__)
@@ -146,6 +152,7 @@ def test_a_connector_that_fails_on_every_reading_leaves_it_to_a_person(world: Wo
     assert "quarantine" in causes(world)
 
 
+@pytest.mark.no_database
 def test_an_answer_that_comes_after_a_withdrawal_sends_no_reminder_by_letter(world: World) -> None:
     def withdrawn_meanwhile(instruction: Instruction) -> Retryable:
         world.writer.call(

@@ -41,6 +41,7 @@ def look(there: Installation, in_turn: int = receipting.IN_TURN) -> int:
     return len(files(there))
 
 
+@pytest.mark.no_database
 def test_many_receipts_lie_under_one_checkpoint(finished: Installation) -> None:
     for path in files(finished):
         path.unlink()

@@ -50,6 +50,7 @@ def received(world: World, requests: Iterable[Request], *, together: bool) -> li
     return [future.result(60) for future in futures]
 
 
+@pytest.mark.no_database
 def test_a_hundred_new_people_cost_no_more_statements_than_one(world: World, engine: Engine) -> None:
     world.use(safety=Safety(irreversible_per_day=1000))
     seen: list[str] = []
@@ -68,6 +69,7 @@ def test_a_hundred_new_people_cost_no_more_statements_than_one(world: World, eng
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_what_comes_again_is_called_held_as_long_as_it_is(world: World) -> None:
     world.use(safety=Safety(approvals=1))
     both = [
@@ -139,6 +141,7 @@ def exempt(world: World, name: str, until: date) -> Processor:
     return replace(world.processor(name), exempt={Right.RESTRICTION: own})
 
 
+@pytest.mark.no_database
 def test_what_cools_off_says_until_when(world: World) -> None:
     world.use(safety=Safety(cooling_off=timedelta(hours=24)))
     world.ask(Right.ERASURE, "ada@example.org")
@@ -150,6 +153,7 @@ def test_what_cools_off_says_until_when(world: World) -> None:
     }
 
 
+@pytest.mark.no_database
 def test_what_is_held_is_told_of_and_nothing_else(world: World) -> None:
     world.ask(Right.ERASURE, "ben@example.org")
     assert world.rows(t.alert) == []
@@ -180,6 +184,7 @@ def test_a_request_closes_at_once_only_where_every_processor_is_exempt(
     ]
 
 
+@pytest.mark.no_database
 def test_a_rectification_says_what_it_covers(world: World) -> None:
     world.ask(Right.RECTIFICATION, "ada@example.org", changes=Changes(first_name="Ada", last_name="Lovelace"))
     digest = world.controller.change_digest
@@ -205,6 +210,7 @@ def test_each_of_many_that_come_at_once_counts_for_the_brake(world: World) -> No
     assert [one.held for one in received(world, some, together=True)] == [False, False, True, True]
 
 
+@pytest.mark.no_database
 def test_a_rectification_waits_its_turn_in_the_lane_of_whoever_is_known(world: World) -> None:
     world.vendors["alpha"].answers.append(Retryable(reason="later", retry_after=timedelta(hours=6)))
     world.ask(Right.RECTIFICATION, "ada@example.org", id="1")
@@ -216,6 +222,7 @@ def test_a_rectification_waits_its_turn_in_the_lane_of_whoever_is_known(world: W
     assert lane.due_at == before.due_at > world.clock.now()
 
 
+@pytest.mark.no_database
 def test_what_counts_for_the_brake_says_since_when(world: World) -> None:
     world.ask(Right.ERASURE, "ada@example.org")
     world.ask(Right.RECTIFICATION, "ben@example.org")
@@ -223,6 +230,7 @@ def test_what_counts_for_the_brake_says_since_when(world: World) -> None:
     assert counted == {Right.ERASURE: world.clock.now(), Right.RECTIFICATION: None}
 
 
+@pytest.mark.no_database
 def test_an_erasure_waits_while_the_person_is_restricted(world: World) -> None:
     world.ask(Right.RESTRICTION, "ada@example.org", id="1")
     world.ask(Right.ERASURE, "ada@example.org", id="1")
@@ -231,12 +239,14 @@ def test_an_erasure_waits_while_the_person_is_restricted(world: World) -> None:
     assert sorted(causes) == ["", Cause.RESTRICTION_IN_FORCE]
 
 
+@pytest.mark.no_database
 def test_an_erasure_at_an_address_of_several_people_waits(world: World) -> None:
     world.ask(Right.OPT_OUT, "family@example.org", id="1")
     world.ask(Right.ERASURE, "family@example.org", id="2")
     assert Cause.SHARED_ADDRESS in {row.causes for row in world.rows(t.propagation) if row.right == Right.ERASURE}
 
 
+@pytest.mark.no_database
 def test_the_ledger_is_told_the_ground_and_how_the_person_was_told_of_a_lifting(world: World) -> None:
     ground = asked(world, "e1", Right.OPT_OUT, "1", "ada@example.org")
     lifting = asked(world, "e2", Right.RESTRICTION, "2", "ben@example.org")

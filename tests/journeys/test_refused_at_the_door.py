@@ -61,6 +61,7 @@ def served(tmp_path: Path, database_url: str, processors: str = "") -> Iterator[
         yield there
 
 
+@pytest.mark.no_database
 def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
     tmp_path: Path, database_url: str, lines: io.StringIO
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
     assert "ada" not in text
 
 
+@pytest.mark.no_database
 def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(
     tmp_path: Path, database_url: str, lines: io.StringIO
 ) -> None:
@@ -143,6 +145,7 @@ def test_who_says_only_that_it_is_signed_is_never_told_of_as_ours(
     }
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -169,6 +172,7 @@ def test_a_signed_request_that_comes_to_no_door_is_told_like_any_other(
     assert telemetry.WITHHELD not in line.values()
 
 
+@pytest.mark.no_database
 def test_every_line_names_the_field_and_the_reason_and_never_a_key_of_the_caller(
     tmp_path: Path, database_url: str, lines: io.StringIO
 ) -> None:
@@ -204,6 +208,7 @@ def test_every_line_names_the_field_and_the_reason_and_never_a_key_of_the_caller
     assert "love" not in lines.getvalue()
 
 
+@pytest.mark.no_database
 def test_what_a_processors_own_webhook_is_refused_for_is_counted_under_its_name(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -215,6 +220,7 @@ def test_what_a_processors_own_webhook_is_refused_for_is_counted_under_its_name(
         until(lambda: {(source, code) for source, code, _ in rows(there)} == wanted)  # nobody waits for a stranger's
 
 
+@pytest.mark.no_database
 def test_what_is_refused_after_the_alert_went_is_told_the_next_morning_with_its_number(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -269,6 +275,7 @@ def test_an_event_id_may_hold_a_dot_or_a_space(tmp_path: Path, database_url: str
         assert [row.event_id for row in there.rows(t.request)] == events
 
 
+@pytest.mark.no_database
 def test_an_event_id_that_is_no_id_is_422_with_the_reason(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         for event in (ADA, "a{b", "a" * 129, 'a"b'):
@@ -281,6 +288,7 @@ def test_an_event_id_that_is_no_id_is_422_with_the_reason(tmp_path: Path, databa
         assert there.rows(t.request) == []
 
 
+@pytest.mark.no_database
 def test_a_time_of_rfc_3339_may_be_in_lower_case(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         for number, spelled in enumerate(("2026-11-19t08:55:00z", "2026-11-19T08:55:00z", "2026-11-19t09:55:00+01:00")):

@@ -12,6 +12,8 @@ from dpsync.model import Right
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, Installation, installed, receive, sqlite_url
 
+pytestmark = pytest.mark.no_database
+
 EU = ("rehearsal = true", 'rehearsal = true\nregime = "eu"\ncountry = "IE"\ntime_zone = "Europe/Dublin"')
 SCOTLAND = ("rehearsal = true", 'rehearsal = true\nholidays = "GB-SCT"')
 ADA = "ada@example.org"

@@ -11,6 +11,8 @@ from dpsync.model import Right
 from dpsync.running.jobs import table
 from tests.journeys.installation import DPO, FORMS, NEWSLETTER, Installation, installed, sqlite_url
 
+pytestmark = pytest.mark.no_database
+
 DAY = timedelta(days=1)
 REVIEW = '\n[processors.{name}.about]\nreview_by = "2026-11-20"\n'  # the day on which the clock of these tests begins
 COMPLETE = REVIEW + (

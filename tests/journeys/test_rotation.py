@@ -24,6 +24,8 @@ from dpsync.store.proof_tables import proof_of
 from tests.journeys.installation import Installation, installed, sqlite_url
 from tests.journeys.test_find import ids
 
+pytestmark = pytest.mark.no_database
+
 ADA, BEN = "ada@example.org", "ben@example.org"
 DANA = Person("Dana Officer", "dana", "the old one was seen by a stranger")
 YEAR = timedelta(days=365)

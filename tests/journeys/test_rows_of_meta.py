@@ -38,6 +38,7 @@ def change(there: Installation, statement: Delete | Insert | Update) -> None:
     there.service.write(lambda unit: unit.connection.execute(statement))
 
 
+@pytest.mark.no_database
 def test_each_row_that_is_never_deleted_is_missed(there: Installation) -> None:
     rows = [row for row in there.rows(t.meta) if row.key not in MADE_ANEW]
     assert {row.key for row in rows} > {"origin", "keys", "anchored", "journal"}
@@ -50,6 +51,7 @@ def test_each_row_that_is_never_deleted_is_missed(there: Installation) -> None:
     there.service.demand_own_store()
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("key", ["anchored", "anchored_at", "journal", "soundness", "compared"])
 def test_each_row_that_is_read_as_a_number_or_a_time_is_looked_at_first(there: Installation, key: str) -> None:
     change(there, delete(t.meta).where(t.meta.c.key == key))
@@ -69,6 +71,7 @@ def test_each_row_that_says_since_when_something_is_so_says_a_moment(there: Inst
         there.service.demand_own_store()
 
 
+@pytest.mark.no_database
 def test_before_the_first_request_a_beginning_that_was_cut_off_goes_on(tmp_path: Path, database_url: str) -> None:
     with installed(tmp_path, database_url) as made:
         for key in ("anchored", "journal"):

@@ -31,6 +31,7 @@ def test_every_name_in_a_row_is_looked_at_and_not_the_address_alone(tmp_path: Pa
         assert screened(there, "email,other emails\nnew@example.org,Ada\n") == (0, {Reason.UNREADABLE: 1})
 
 
+@pytest.mark.no_database
 def test_who_opted_out_by_address_alone_is_left_out_under_the_other_addresses_of_whoever_shares_it(
     tmp_path: Path, database_url: str
 ) -> None:

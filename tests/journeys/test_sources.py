@@ -98,6 +98,7 @@ PERSON = {"id": 4711, "email": ADA, "name": "Ada L", "do_not_email": False, "upd
 STOPPED = row("UPDATE", PERSON, {**PERSON, "do_not_email": True, "updated_at": "2026-11-20T08:56:00+00:00"})
 
 
+@pytest.mark.no_database
 def test_a_changed_row_becomes_an_opt_out_and_reaches_the_processor(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         there.sandbox.add(ADA)
@@ -113,6 +114,7 @@ def test_a_changed_row_becomes_an_opt_out_and_reaches_the_processor(tmp_path: Pa
         assert states(there) == {request_id: State.VERIFIED.value}
 
 
+@pytest.mark.no_database
 def test_what_means_nothing_is_200_and_what_no_rule_names_is_422_and_told(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         answer = crm(there, row("INSERT", None, PERSON))
@@ -127,6 +129,7 @@ def test_what_means_nothing_is_200_and_what_no_rule_names_is_422_and_told(tmp_pa
         assert there.rows(t.request) == []
 
 
+@pytest.mark.no_database
 def test_a_row_that_is_gone_is_held_because_it_may_have_been_merged(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         there.sandbox.add(ADA)
@@ -142,6 +145,7 @@ def test_a_row_that_is_gone_is_held_because_it_may_have_been_merged(tmp_path: Pa
         there.sound()
 
 
+@pytest.mark.no_database
 def test_an_erasure_by_a_secret_in_a_header_cools_off_for_a_day_although_the_settings_name_no_time(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -156,6 +160,7 @@ def test_an_erasure_by_a_secret_in_a_header_cools_off_for_a_day_although_the_set
         there.sound()
 
 
+@pytest.mark.no_database
 def test_a_list_of_messages_is_taken_whole_or_not_at_all(tmp_path: Path, database_url: str) -> None:
     first = {"id": "e1", "kind": "stop", "person": 1, "email": ADA}
     second = {"id": "e2", "kind": "erase", "person": 2, "email": BOB}
@@ -207,6 +212,7 @@ def test_the_sample_of_each_ready_mapping_is_one_wish(name: str) -> None:
     assert wish.data["subject"].get("email") == (None if name == "hubspot" else ADA)  # type: ignore[attr-defined]  # because it is JSON
 
 
+@pytest.mark.no_database
 def test_nobody_is_mailed_what_a_source_sent(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         crm(there, row("TRUNCATE", PERSON, PERSON))

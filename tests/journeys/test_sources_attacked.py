@@ -25,6 +25,7 @@ def told(there: Installation) -> str:
     return "".join(one.text + one.body for one in there.told() if one.cause == "requests-refused")
 
 
+@pytest.mark.no_database
 def test_what_is_too_large_is_told_only_where_it_is_one_of_ours(tmp_path: Path, database_url: str) -> None:
     large = b'{"type": "' + b"x" * 300 * 1024 + b'"}'
     with served(tmp_path, database_url) as there:
@@ -79,6 +80,7 @@ def test_no_name_of_an_event_keeps_a_request_out_for_ever(tmp_path: Path, event:
         assert len(there.rows(t.request)) == 1
 
 
+@pytest.mark.no_database
 def test_a_refusal_names_the_message_and_the_field_and_never_the_value(tmp_path: Path, database_url: str) -> None:
     good = {"id": "e1", "kind": "stop", "person": 1, "email": ADA}
     with served(tmp_path, database_url) as there:
@@ -108,6 +110,7 @@ def test_one_delivery_of_a_hundred_messages_is_committed_and_one_more_is_refused
         there.sound()
 
 
+@pytest.mark.no_database
 def test_two_sources_people_of_one_number_are_not_one_person(tmp_path: Path, database_url: str) -> None:
     with served(tmp_path, database_url) as there:
         there.sandbox.add(ADA)

@@ -151,6 +151,7 @@ def test_from_the_webhook_to_the_export_that_shows_nothing(hootsuite: Installati
     hootsuite.sound()
 
 
+@pytest.mark.no_database
 def test_what_was_said_to_be_deleted_and_is_in_the_export_is_contradicted_and_listed_again(
     hootsuite: Installation, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_what_was_said_to_be_deleted_and_is_in_the_export_is_contradicted_and_li
     hootsuite.sound()
 
 
+@pytest.mark.no_database
 def test_a_conversation_that_is_still_open_is_never_verified_by_an_export(
     hootsuite: Installation, tmp_path: Path
 ) -> None:
@@ -202,6 +204,7 @@ def deliver(there: Installation, *conversations: Any, secret: str = SECRET) -> i
     return requests.post(f"{there.url}/in/inbox/{secret}", data=body, timeout=60).status_code
 
 
+@pytest.mark.no_database
 def test_what_is_seen_again_by_webhook_after_the_answer_is_contradicted(inbox: Installation) -> None:
     assert deliver(inbox, told(1, OLD), secret="another-secret-of-128-bits") == 404
     assert inbox.rows(ct.conversation) == []
@@ -217,6 +220,7 @@ def test_what_is_seen_again_by_webhook_after_the_answer_is_contradicted(inbox: I
     inbox.sound()
 
 
+@pytest.mark.no_database
 def test_the_rows_that_are_ticked_are_attested_and_no_other(inbox: Installation) -> None:
     deliver(inbox, told(1, OLD), told(2, OLD))
     begun(inbox)
@@ -228,6 +232,7 @@ def test_the_rows_that_are_ticked_are_attested_and_no_other(inbox: Installation)
     assert answer(letter, which="some") == [200, 422]
 
 
+@pytest.mark.no_database
 def test_a_list_that_the_mail_host_put_off_goes_out_later_under_the_same_message_id(inbox: Installation) -> None:
     begun(inbox)
     inbox.sandbox.rule(ADMIN, "later", times=2)
@@ -256,6 +261,7 @@ def test_a_list_that_the_mail_host_refuses_for_good_is_told_at_once_and_goes_out
     assert len(letters(inbox)) == 1
 
 
+@pytest.mark.no_database
 def test_silence_is_reminded_of_escalated_to_the_deputy_and_shown_as_overdue(inbox: Installation) -> None:
     deliver(inbox, told(1, OLD))
     begun(inbox)
@@ -274,6 +280,7 @@ def test_silence_is_reminded_of_escalated_to_the_deputy_and_shown_as_overdue(inb
     inbox.sound()
 
 
+@pytest.mark.no_database
 def test_a_month_without_a_check_is_said_and_a_check_ends_it(inbox: Installation, tmp_path: Path) -> None:
     inbox.drive(32 * DAY)
     assert "retention-unchecked" in [cause for _, cause in inbox.alerts()]

@@ -26,6 +26,7 @@ def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
         yield made
 
 
+@pytest.mark.no_database
 def test_a_stranger_finds_the_entries_of_a_receipt_in_what_is_published(there: Installation) -> None:
     key = there.service.log.signer.verifier.line
     with served(anchors(there)) as url:

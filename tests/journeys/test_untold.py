@@ -72,6 +72,7 @@ def sent(folder: Path, database_url: str) -> Iterator[tuple[Installation, Asked,
         yield there, asked, tag
 
 
+@pytest.mark.no_database
 def test_a_bounce_takes_back_that_the_processor_was_told_and_says_what_to_do(database_url: str, tmp_path: Path) -> None:
     with sent(tmp_path, database_url) as (there, asked, tag):
         comes(there, report(FAILED, envelope_id=tag))
@@ -122,6 +123,7 @@ def test_of_several_desks_behind_one_address_the_one_that_failed_counts(
         assert not is_told(there, asked)
 
 
+@pytest.mark.no_database
 def test_who_answers_has_the_letter_whatever_came_back(database_url: str, tmp_path: Path) -> None:
     with sent(tmp_path, database_url) as (there, asked, tag):
         comes(there, report(FAILED, envelope_id=tag))

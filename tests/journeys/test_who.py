@@ -48,6 +48,7 @@ def desk(
         yield Desk(there, capsys)
 
 
+@pytest.mark.no_database
 def test_who_is_shown_on_request_only_and_each_time_it_is_an_entry(desk: Desk) -> None:
     asked = desk.there.ask(Right.ERASURE, ADA, other_emails=[OLD], name="Ada Canary")
     for words in (("status", asked.id), ("status", asked.id, "--json"), ("dossier", asked.id), ("report",)):
@@ -70,6 +71,7 @@ def test_who_is_shown_on_request_only_and_each_time_it_is_an_entry(desk: Desk) -
     desk.there.sound()
 
 
+@pytest.mark.no_database
 def test_a_rectification_shows_what_it_changes(desk: Desk) -> None:
     asked = desk.there.ask(
         Right.RECTIFICATION, ADA, changes={"email": "ada.new@example.org", "first_name": "", "fields": {"CITY": "Kent"}}

@@ -54,6 +54,7 @@ def test_what_was_not_sent_is_stopped_and_nobody_need_hear_of_it(world: World) -
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_webhook_takes_back_by_the_whole_id_only(world: World) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1")
     for cut in (asked.request_id[:-1], asked.request_id[:6], asked.request_id.lower()):
@@ -62,6 +63,7 @@ def test_a_webhook_takes_back_by_the_whole_id_only(world: World) -> None:
     assert world.state(asked) is State.PENDING
 
 
+@pytest.mark.no_database
 def test_what_had_gone_when_it_was_taken_back_is_told_to_the_operator(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("beta"))
     world.vendors["alpha"].hold(ADA)
@@ -79,6 +81,7 @@ def test_what_had_gone_when_it_was_taken_back_is_told_to_the_operator(world: Wor
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_only_what_had_gone_is_named(world: World) -> None:
     world.use(world.processor("alpha"), world.processor("letters", world.notice))
     asked = world.ask(Right.OPT_OUT, ADA, id="1")
@@ -106,6 +109,7 @@ def test_the_same_withdrawal_again_gets_the_same_answer_and_nothing_new(world: W
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_withdrawal_under_the_event_of_another_withdrawal_is_refused_and_told(world: World) -> None:
     one, two = world.ask(Right.ERASURE, ADA, id="1"), world.ask(Right.ERASURE, "bob@example.org", id="2")
     take_back(world, one)
@@ -116,6 +120,7 @@ def test_a_withdrawal_under_the_event_of_another_withdrawal_is_refused_and_told(
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_a_withdrawal_under_the_event_of_a_request_is_refused_and_told(world: World) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1", event="evt")
     with pytest.raises(EventConflict):
@@ -124,6 +129,7 @@ def test_a_withdrawal_under_the_event_of_a_request_is_refused_and_told(world: Wo
     assert conflicts(world) == [("event-conflict", f"dpsync status {asked.request_id}")]
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("email", [ADA, "bob@example.org"], ids=["known", "new"])
 def test_a_request_under_the_event_of_a_withdrawal_is_refused_and_told(world: World, email: str) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -134,6 +140,7 @@ def test_a_request_under_the_event_of_a_withdrawal_is_refused_and_told(world: Wo
     assert conflicts(world) == [("event-conflict", f"dpsync status {asked.request_id}")]
 
 
+@pytest.mark.no_database
 def test_what_was_not_found_leaves_its_event_free(world: World) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1")
     with pytest.raises(NotFound):
@@ -143,6 +150,7 @@ def test_what_was_not_found_leaves_its_event_free(world: World) -> None:
     assert conflicts(world) == []
 
 
+@pytest.mark.no_database
 def test_the_same_id_of_another_source_is_another_event(world: World) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1", event="evt")
     withdrawal = Withdrawal("webhook", "evt", asked.request_id)
@@ -184,6 +192,7 @@ def test_one_event_of_both_kinds_in_one_batch_is_one_of_them_and_a_conflict(
     assert faults(world) == []
 
 
+@pytest.mark.no_database
 def test_at_the_signed_door_an_event_is_one_event_whichever_of_the_two_it_is(tmp_path: Path, database_url: str) -> None:
     with installed(tmp_path, database_url, web=True) as there:
 

@@ -65,6 +65,7 @@ def test_what_the_key_opened_is_named_and_held_and_nothing_else_is(there: Instal
     assert what_stands(there, one) == (State.HELD, "key_lost")
 
 
+@pytest.mark.no_database
 def test_it_is_on_the_record_with_who_decided_it_and_the_dpo_hears_of_each(there: Installation) -> None:
     one = there.ask(Right.ERASURE, ADA)
     month_key(there).unlink()

@@ -56,6 +56,7 @@ def test_a_witness_whose_database_was_put_back_by_hand_cosigns_no_second_history
     assert add_checkpoint(witness.service, step(one, size)).status == 200, "it goes on from what it knows"
 
 
+@pytest.mark.no_database
 def test_a_file_that_says_nothing_is_no_leave_to_begin_anew(two: Two, witness: Installation) -> None:
     one, _ = two
     assert add_checkpoint(witness.service, step(one, 0)).status == 200
@@ -84,6 +85,7 @@ def said(where: tuple[str, int], *sent: bytes, after: float = 0) -> bytes:
         return answer
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("length", "status"),
     [
@@ -116,6 +118,7 @@ def dripped(client: socket.socket, most: int) -> int:
     return most
 
 
+@pytest.mark.no_database
 def test_whoever_sends_a_byte_now_and_then_is_ended(
     where: tuple[str, int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

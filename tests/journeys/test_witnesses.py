@@ -36,6 +36,7 @@ def begin_to_write(there: Installation) -> None:
 # --- receipts
 
 
+@pytest.mark.no_database
 def test_no_command_writes_where_one_receipt_alone_tells_of_more(there: Installation) -> None:
     first = there.ask(Right.ERASURE, ADA)
     there.drive()

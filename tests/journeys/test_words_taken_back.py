@@ -68,6 +68,7 @@ def test_a_delivery_that_is_told_after_the_bounce_leaves_why_it_waits(database_u
         there.sound()
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("kind", AGAINST)
 def test_what_is_taken_back_by_telephone_waits_for_a_person_and_can_be_tried_again(
     kind: AnswerKind, database_url: str, tmp_path: Path
@@ -114,6 +115,7 @@ def test_a_letter_that_came_back_after_an_answer_by_telephone_is_told_and_change
         there.sound()
 
 
+@pytest.mark.no_database
 def test_a_controller_that_refused_is_never_exempt_though_it_named_another_desk(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def passes(outbox: Outbox, database: Database, now: datetime) -> int:
 # --- one a cause and day
 
 
+@pytest.mark.no_database
 def test_a_cause_alerts_once_a_day_by_the_controllers_wall_clock(database: Database) -> None:
     in_july = datetime(2026, 7, 5, 22, 30, tzinfo=UTC)
     assert database.alarm(now=in_july)
@@ -122,6 +123,7 @@ def test_a_cause_alerts_once_a_day_by_the_controllers_wall_clock(database: Datab
     assert [row.day for row in database.rows()] == ["2026-07-05", "2026-07-06", "2026-07-05"]
 
 
+@pytest.mark.no_database
 def test_an_alert_lives_and_dies_with_the_transaction_of_what_it_tells_of(database: Database) -> None:
     def breaks(connection: Connection) -> None:
         raise_alert(connection, cause=AlertCause.JOB, role="dpo", subject="s", body="b", now=NOW, zone=LONDON)
@@ -132,6 +134,7 @@ def test_an_alert_lives_and_dies_with_the_transaction_of_what_it_tells_of(databa
     assert database.rows() == []
 
 
+@pytest.mark.no_database
 def test_what_looks_like_an_address_is_struck_out(database: Database) -> None:
     database.alarm(
         subject="About ada@example.org\r\nBcc: x@y.org", body="<ada.l@sub.example.org> and\n'b@c'\x07 `dpsync`"
@@ -141,6 +144,7 @@ def test_what_looks_like_an_address_is_struck_out(database: Database) -> None:
     assert row.body == "<[address]> and\n'[address]' `dpsync`"
 
 
+@pytest.mark.no_database
 def test_no_text_is_too_long_for_a_header(database: Database) -> None:
     database.alarm(subject="x" * 10_000, body="y" * 10_000)
     (row,) = database.rows()
@@ -151,6 +155,7 @@ def test_no_text_is_too_long_for_a_header(database: Database) -> None:
 # --- gathered
 
 
+@pytest.mark.no_database
 def test_what_one_cause_is_about_is_one_alert_that_lists_it(database: Database) -> None:
     bell = Bell()
     assert database.alarm(AlertCause.REFUSED, "r-1/forms", "r-1/newsletter")
@@ -168,6 +173,7 @@ def test_what_one_cause_is_about_is_one_alert_that_lists_it(database: Database) 
     ]
 
 
+@pytest.mark.no_database
 def test_whatever_comes_in_a_day_each_is_told_once_in_two_alerts_and_the_next_morning_at_the_latest(
     database: Database,
 ) -> None:
@@ -203,6 +209,7 @@ def test_what_is_told_at_once_does_not_wait_for_others(database: Database) -> No
     assert len({message.id for message in bell.rung}) == 4
 
 
+@pytest.mark.no_database
 def test_nothing_joins_an_alert_that_a_channel_was_given_already(database: Database) -> None:
     down = Bell(works=False)
     database.alarm(AlertCause.REFUSED, "r-1/forms")
@@ -216,6 +223,7 @@ def test_nothing_joins_an_alert_that_a_channel_was_given_already(database: Datab
     assert "r-2/forms" in bell.rung[-1].body + bell.rung[0].body
 
 
+@pytest.mark.no_database
 def test_of_very_many_the_alert_says_how_many_more_there_are(database: Database) -> None:
     bell = Bell()
     database.alarm(AlertCause.REFUSED, *(f"r-{number:04}/forms" for number in range(2000)))
@@ -229,6 +237,7 @@ def test_of_very_many_the_alert_says_how_many_more_there_are(database: Database)
 # --- sending
 
 
+@pytest.mark.no_database
 def test_what_is_taken_is_sent_once(database: Database) -> None:
     bell = Bell(watch=database)
     outbox = Outbox([bell])
@@ -240,6 +249,7 @@ def test_what_is_taken_is_sent_once(database: Database) -> None:
     assert database.rows()[0].sent_at == NOW
 
 
+@pytest.mark.no_database
 @pytest.mark.fault(37)
 def test_what_nobody_takes_waits_longer_each_time_but_never_a_quarter_of_an_hour(
     database: Database, counted: Counted
@@ -261,6 +271,7 @@ def test_what_nobody_takes_waits_longer_each_time_but_never_a_quarter_of_an_hour
     assert passes(outbox, database, now) == 1
 
 
+@pytest.mark.no_database
 def test_a_crash_while_sending_delays_and_does_not_lose(database: Database) -> None:
     class Dies(Bell):
         def send(self, message: Alert) -> Delivery:
@@ -289,6 +300,7 @@ def test_two_senders_at_once_try_it_once(database: Database, works: bool) -> Non
     assert database.rows()[0].attempts == 1
 
 
+@pytest.mark.no_database
 def test_one_channel_down_does_not_silence_the_other_and_is_named(database: Database) -> None:
     down, up = Bell("alerts.urls[0]", works=False), Bell("alerts.urls[1]")
     database.alarm()
@@ -297,6 +309,7 @@ def test_one_channel_down_does_not_silence_the_other_and_is_named(database: Data
     assert len(up.rung) == 1
 
 
+@pytest.mark.no_database
 def test_a_repeat_is_recognisably_the_same_alert(database: Database) -> None:
     bell = Bell(works=False)
     database.alarm()
@@ -308,6 +321,7 @@ def test_a_repeat_is_recognisably_the_same_alert(database: Database) -> None:
     assert len(set(ids)) == 2
 
 
+@pytest.mark.no_database
 def test_a_rehearsal_says_so_in_every_alert(database: Database) -> None:
     bell = Bell()
     database.alarm()
@@ -315,6 +329,7 @@ def test_a_rehearsal_says_so_in_every_alert(database: Database) -> None:
     assert bell.rung[0].subject.startswith("REHEARSAL")
 
 
+@pytest.mark.no_database
 def test_without_any_channel_alerts_stay(database: Database) -> None:
     database.alarm()
     assert Outbox([]).send_due(database.call, database.read, NOW).unsent == 1
@@ -329,6 +344,7 @@ def mailbox(host: MailHost) -> MailChannel:
     return MailChannel(mail, PEOPLE)
 
 
+@pytest.mark.no_database
 def test_mail_goes_to_the_role_and_says_what_to_do(database: Database) -> None:
     database.alarm()
     database.alarm(AlertCause.HELD, role="operator")
@@ -342,6 +358,7 @@ def test_mail_goes_to_the_role_and_says_what_to_do(database: Database) -> None:
     assert message.get_content().strip().replace("\r\n", "\n") == f"Look. `dpsync status r-1`\n\n{EXPLAINED}"
 
 
+@pytest.mark.no_database
 def test_a_lost_reply_leads_to_the_same_mail_again(database: Database) -> None:
     database.alarm()
     with mail_host(MailHost(lose_final_reply=True)) as host:
@@ -352,6 +369,7 @@ def test_a_lost_reply_leads_to_the_same_mail_again(database: Database) -> None:
     assert host.taken[0].raw == host.taken[1].raw
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("reply", ["451 later", "550 no", "530 log in first"])
 def test_a_mail_host_that_takes_nothing_leaves_the_alert_waiting(database: Database, reply: str) -> None:
     database.alarm()
@@ -361,6 +379,7 @@ def test_a_mail_host_that_takes_nothing_leaves_the_alert_waiting(database: Datab
     assert database.rows()[0].sent_at is None
 
 
+@pytest.mark.no_database
 def test_mail_is_the_second_channel_for_the_operator_and_always_one_for_the_dpo(database: Database) -> None:
     database.alarm(AlertCause.TARGET, role="operator")
     with mail_host() as host:
@@ -412,6 +431,7 @@ def test_another_process_does_not_tell_the_room_again_and_again_while_mail_is_do
     assert len(room.rung) == 2
 
 
+@pytest.mark.no_database
 def test_without_mail_a_room_is_enough_for_the_dpo_too(database: Database) -> None:
     database.alarm(AlertCause.DAY_7, role="dpo")
     assert passes(Outbox([Bell("room")]), database, NOW) == 1
@@ -452,6 +472,7 @@ def chat(status: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread.join()
 
 
+@pytest.mark.no_database
 def test_apprise_carries_the_alert_and_no_pictures_of_its_maker(database: Database) -> None:
     database.alarm()
     with chat(200) as (url, said):
@@ -461,6 +482,7 @@ def test_apprise_carries_the_alert_and_no_pictures_of_its_maker(database: Databa
     assert "github" not in json.dumps(said)
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("status", [500, 404, 302])
 def test_what_apprise_swallows_is_not_sent(database: Database, status: int, caplog: pytest.LogCaptureFixture) -> None:
     database.alarm()
@@ -522,6 +544,7 @@ def test_a_test_goes_through_the_outbox_by_every_channel_and_tells_what_each_ser
     assert row.body.endswith("`dpsync check` shows more.")
 
 
+@pytest.mark.no_database
 def test_a_test_that_nobody_took_is_tried_again_later(database: Database) -> None:
     bell = Bell(works=False)
     outbox = Outbox([bell])
@@ -530,6 +553,7 @@ def test_a_test_that_nobody_took_is_tried_again_later(database: Database) -> Non
     assert passes(outbox, database, NOW + timedelta(minutes=2)) == 1
 
 
+@pytest.mark.no_database
 def test_two_tests_a_day_are_both_sent(database: Database) -> None:
     channels: list[AlertChannel] = [Bell()]
     for minutes in (0, 1):

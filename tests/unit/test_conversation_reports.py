@@ -86,6 +86,7 @@ def busy(world: World, folder: Path) -> World:
     return world
 
 
+@pytest.mark.no_database
 def test_every_conversation_is_in_exactly_one_count(world: World, tmp_path: Path) -> None:
     busy(world, tmp_path)
     one = line(world)
@@ -126,6 +127,7 @@ def test_no_id_of_the_vendor_and_no_reason_is_in_any_format(world: World, tmp_pa
     assert "canary" not in shown
 
 
+@pytest.mark.no_database
 def test_one_overdue_conversation_makes_the_verdict_overdue(world: World) -> None:
     keeping(world)
     assert report(world).verdict is Verdict.IN_ORDER
@@ -143,6 +145,7 @@ def test_one_overdue_conversation_makes_the_verdict_overdue(world: World) -> Non
     assert report(world).verdict is Verdict.IN_ORDER
 
 
+@pytest.mark.no_database
 def test_a_month_without_a_check_needs_a_decision_and_a_check_ends_it(world: World, tmp_path: Path) -> None:
     keeping(world)
     world.writer.call(lambda unit: acts.begin(unit, world.controller, START))
@@ -165,6 +168,7 @@ def test_a_month_without_a_check_needs_a_decision_and_a_check_ends_it(world: Wor
     assert (one.check.next_on, one.check.to_on) == (date(2027, 1, 21), date(2026, 8, 19))
 
 
+@pytest.mark.no_database
 def test_without_any_webhook_nothing_is_called_known(world: World) -> None:
     keeping(world)
     rows = dict(retention_rows(line(world), LONDON))

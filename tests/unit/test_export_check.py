@@ -56,6 +56,7 @@ def contents(world: World) -> str:
     return str([world.rows(table) for table in t.metadata.sorted_tables])
 
 
+@pytest.mark.no_database
 def test_an_export_without_rows_verifies_what_was_due_and_destroys_its_ids(world: World, tmp_path: Path) -> None:
     keeping(world)
     note(world, told(1, DUE), told(2, DUE), told(3, DUE + 60 * DAY))
@@ -117,6 +118,7 @@ def test_a_row_that_no_webhook_told_of_becomes_known(world: World, tmp_path: Pat
     assert row(world, 9).told_at == world.clock.now()
 
 
+@pytest.mark.no_database
 def test_what_may_still_be_there_is_counted_and_not_kept(world: World, tmp_path: Path) -> None:
     keeping(world)
     days = Range(date(2025, 1, 1), date(2026, 11, 20))
@@ -128,6 +130,7 @@ def test_what_may_still_be_there_is_counted_and_not_kept(world: World, tmp_path:
     assert kept.oldest_on == "2026-08-20"
 
 
+@pytest.mark.no_database
 def test_what_was_open_when_last_seen_is_not_verified_by_what_shows_only_closed_ones(
     world: World, tmp_path: Path
 ) -> None:
@@ -138,6 +141,7 @@ def test_what_was_open_when_last_seen_is_not_verified_by_what_shows_only_closed_
     assert [row(world, number).state for number in (1, 2)] == [STATES.ATTESTED, STATES.KEPT]
 
 
+@pytest.mark.no_database
 def test_what_began_outside_the_range_is_not_verified(world: World, tmp_path: Path) -> None:
     keeping(world)
     note(world, told(1, DUE), told(2, DUE - 30 * DAY), told(3, DUE + 10 * DAY))
@@ -160,6 +164,7 @@ def test_an_exception_that_still_runs_is_neither_verified_nor_contradicted(world
     assert row(world).state == STATES.EXCEPTED
 
 
+@pytest.mark.no_database
 def test_what_was_said_to_be_deleted_is_contradicted_although_it_might_have_stayed(
     world: World, tmp_path: Path
 ) -> None:
@@ -188,6 +193,7 @@ def test_what_an_export_showed_to_be_gone_is_known_again_when_it_comes_back(worl
     assert opened(world.controller, row(world)) is not None
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("days", "says"),
     [
@@ -208,6 +214,7 @@ def test_a_file_that_was_made_for_another_range_changes_nothing(
     assert contents(world) == before
 
 
+@pytest.mark.no_database
 def test_a_check_needs_a_name(world: World, tmp_path: Path) -> None:
     keeping(world)
     with pytest.raises(DecisionRefused, match="give your name"):
@@ -334,6 +341,7 @@ def test_what_changes_no_value_is_of_no_concern(tmp_path: Path, text: str) -> No
     assert [(one.conversation, one.contact) for one in found.older] == [("conv-canary-1", "c1")]
 
 
+@pytest.mark.no_database
 def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: World, tmp_path: Path) -> None:
     keeping(world)
     text = export(*((f"c{number}", "2026-08-01T12:00:00+00:00") for number in range(1000)))
@@ -342,12 +350,14 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: Worl
         read(world, tmp_path, text, most=len(text) - 1)
 
 
+@pytest.mark.no_database
 def test_what_is_no_file_is_refused(world: World, tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(UsageError, match="no file"):
             export_check.read(path, postbox(), RULE, world.controller.zone, world.clock.now())
 
 
+@pytest.mark.no_database
 def test_a_mark_at_the_beginning_and_the_order_of_columns_are_of_no_concern(world: World, tmp_path: Path) -> None:
     keeping(world)
     text = "\ufeffMedium,Created at,Contact,Conversation\r\nfb,2026-08-01T12:00:00+00:00,c1,conv-1\r\n"

@@ -641,6 +641,7 @@ def test_what_is_read_again_after_the_legal_date_was_not_finished_then(rows: Row
     assert november(rows).verdict is Verdict.IN_ORDER
 
 
+@pytest.mark.no_database
 def test_what_was_contradicted_counts_as_done_from_when_it_is_done_again(world: World) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold("ada@example.org")
@@ -1011,6 +1012,7 @@ def test_every_right_of_every_processor_has_its_effect_limits_and_source() -> No
     assert text.count("- Seen by us: no: there is only their word, or our operator's") == len(Right)
 
 
+@pytest.mark.no_database
 def test_a_right_that_no_connector_declares_goes_by_notice(world: World) -> None:
     letters = world.notice.capabilities
     assert {can.means for can in capability_lines(letters, {})} == {Means.NOTICE}
@@ -1025,6 +1027,7 @@ def ledger_of(world: World, request_id: str) -> list[tuple[int, Mapping[str, str
     return [(row.idx, decode(row.body)) for row in world.rows(t.entry) if row.request_id == request_id]
 
 
+@pytest.mark.no_database
 def test_a_dossier_tells_the_whole_story_in_order(world: World) -> None:
     world.vendors["alpha"].answers = [later()]
     world.vendors["alpha"].hold("ada@example.org")

@@ -36,6 +36,7 @@ def make_exception(world: World, reference: str, until: date, by: Person = DANA)
     return world.writer.call(lambda unit: acts.make_exception(unit, world.controller, reference, until, by, now))
 
 
+@pytest.mark.no_database
 def test_a_conversation_is_known_once_and_from_its_oldest_moment(world: World) -> None:
     keeping(world)
     assert note(world, told(1, AUGUST)) == 1
@@ -51,12 +52,14 @@ def test_a_conversation_is_known_once_and_from_its_oldest_moment(world: World) -
     assert len(world.rows(ct.conversation)) == 1
 
 
+@pytest.mark.no_database
 def test_nothing_began_after_it_was_seen(world: World) -> None:
     keeping(world)
     note(world, told(1, datetime(2996, 8, 31, tzinfo=UTC), seen=AUGUST))
     assert row(world).due_on == "2026-11-30"
 
 
+@pytest.mark.no_database
 def test_whether_it_is_open_is_what_was_seen_last_and_not_what_came_last(world: World) -> None:
     keeping(world)
     note(world, told(1, AUGUST, seen=AUGUST + 2 * DAY, open=False))
@@ -74,6 +77,7 @@ def test_the_same_id_at_another_processor_is_another_conversation(world: World) 
     assert pseudonym(world.controller, "inbox", "contact", "7") != one
 
 
+@pytest.mark.no_database
 def test_without_a_rule_nothing_is_kept(world: World) -> None:
     world.use(world.processor("inbox"))
     assert note(world, told()) == 0
@@ -101,6 +105,7 @@ def test_since_when_a_rule_is_kept_is_not_made_anew_beside_what_was_kept(world: 
             act()
 
 
+@pytest.mark.no_database
 def test_the_first_that_is_kept_of_a_rule_begins_it_whoever_writes_it(world: World) -> None:
     """A command may be the first, before any service ran."""
     keeping(world)
@@ -109,6 +114,7 @@ def test_the_first_that_is_kept_of_a_rule_begins_it_whoever_writes_it(world: Wor
     assert kept >= {"retention_since:inbox", "retention_first_check:inbox"}
 
 
+@pytest.mark.no_database
 def test_no_vendor_id_stands_in_the_clear(world: World) -> None:
     keeping(world)
     note(world, told(1))
@@ -120,6 +126,7 @@ def test_no_vendor_id_stands_in_the_clear(world: World) -> None:
     assert b"canary" not in row(world).sealed
 
 
+@pytest.mark.no_database
 def test_seen_again_after_it_was_attested_is_contradicted_and_told_to_the_dpo(world: World) -> None:
     keeping(world)
     note(world, told(1), told(2))
@@ -133,6 +140,7 @@ def test_seen_again_after_it_was_attested_is_contradicted_and_told_to_the_dpo(wo
     assert entries(world)[1]["n"] == 1
 
 
+@pytest.mark.no_database
 def test_a_contact_that_shows_itself_after_its_deletion_was_attested_was_not_deleted(world: World) -> None:
     keeping(world)
     note(world, told(1, contact="canary-c"), told(2))
@@ -147,6 +155,7 @@ def test_a_contact_that_shows_itself_after_its_deletion_was_attested_was_not_del
     assert world.ledger_problems() == ()
 
 
+@pytest.mark.no_database
 def test_what_was_seen_before_it_was_attested_contradicts_nothing_however_late_it_comes(world: World) -> None:
     keeping(world)
     note(world, told(1))
@@ -192,6 +201,7 @@ def test_an_exception_has_a_name_a_reason_and_a_new_day(world: World) -> None:
     assert (row(world).due_on, row(world).overdue_at) == ("2026-11-30", datetime(2027, 1, 16, tzinfo=UTC))
 
 
+@pytest.mark.no_database
 @pytest.mark.parametrize("until", [date(2026, 11, 20), date(2026, 11, 30), date(2027, 2, 21)])
 def test_no_exception_ends_before_the_rule_does_or_lasts_longer_than_it(world: World, until: date) -> None:
     keeping(world)
@@ -202,6 +212,7 @@ def test_no_exception_ends_before_the_rule_does_or_lasts_longer_than_it(world: W
     make_exception(world, row(world).reference, date(2027, 2, 20))
 
 
+@pytest.mark.no_database
 def test_what_is_said_to_be_gone_needs_no_exception(world: World) -> None:
     keeping(world)
     note(world, told(1))
@@ -218,6 +229,7 @@ DELIVERIES = st.lists(
 )
 
 
+@pytest.mark.no_database
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deliveries=DELIVERIES)
 def test_the_order_in_which_webhooks_come_changes_nothing(

@@ -86,6 +86,7 @@ def mail(one: WorkLetter) -> EmailMessage:
     return message_from_bytes(written(one, "privacy@example.org"), policy=policy.default)
 
 
+@pytest.mark.no_database
 def test_a_list_names_what_is_due_before_the_next_one_and_nothing_else(world: World) -> None:
     keeping(world)
     assert listed(world) is None
@@ -114,6 +115,7 @@ def test_a_conversation_that_does_not_open_is_listed_so_and_keeps_no_other_from_
     }
 
 
+@pytest.mark.no_database
 def test_each_list_is_the_whole_truth(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE), told(2, DUE))
@@ -127,6 +129,7 @@ def test_each_list_is_the_whole_truth(world: World) -> None:
     assert named == {row(world, 2).pseudonym, row(world, 3).pseudonym}
 
 
+@pytest.mark.no_database
 def test_what_is_excepted_comes_back_when_its_new_day_is_near(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE + 3 * DAY))
@@ -145,6 +148,7 @@ def test_what_is_excepted_comes_back_when_its_new_day_is_near(world: World) -> N
     assert (row(world).state, row(world).until_on) == (STATES.LISTED, "2026-12-10")
 
 
+@pytest.mark.no_database
 def test_no_list_goes_to_an_address_that_nobody_has_confirmed(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))
@@ -160,6 +164,7 @@ def test_no_list_goes_to_an_address_that_nobody_has_confirmed(world: World) -> N
     assert planned(world) == []
 
 
+@pytest.mark.no_database
 def test_whoever_only_observes_sends_no_list(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -171,6 +176,7 @@ def test_whoever_only_observes_sends_no_list(world: World) -> None:
     assert len(planned(world)) == 1
 
 
+@pytest.mark.no_database
 def test_a_list_holds_no_more_than_its_page_can_and_the_oldest_come_first(world: World) -> None:
     keeping(world)
     note(world, *(told(number, DUE - number * DAY) for number in range(worklist.MOST_LISTED + 2)))
@@ -179,6 +185,7 @@ def test_a_list_holds_no_more_than_its_page_can_and_the_oldest_come_first(world:
     assert sorted(one.started_at for one in left) == [DUE - DAY, DUE]
 
 
+@pytest.mark.no_database
 def test_the_admin_and_the_deputy_are_asked_to_confirm_themselves_like_any_contact(world: World) -> None:
     from dpsync.propagation.correspondence import acknowledgement
 
@@ -190,6 +197,7 @@ def test_the_admin_and_the_deputy_are_asked_to_confirm_themselves_like_any_conta
     assert {address for _, address in asked} == {"privacy@inbox.example", ADMIN, DEPUTY}
 
 
+@pytest.mark.no_database
 def test_a_letter_that_was_not_taken_is_the_same_message_when_it_is_sent_again(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -227,6 +235,7 @@ def test_a_work_list_that_comes_back_is_told_to_the_operator_and_known_by_what_n
     assert causes(world) == ["post", "retention-bounced"]
 
 
+@pytest.mark.no_database
 def test_a_letter_names_ids_in_its_attachment_only_and_no_person_anywhere(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -251,6 +260,7 @@ def test_a_letter_names_ids_in_its_attachment_only_and_no_person_anywhere(world:
     assert "19 August 2026" in text.get_content()  # what a check of today must reach
 
 
+@pytest.mark.no_database
 def test_a_letter_says_which_are_overdue_on_its_own_day(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -267,6 +277,7 @@ def _list_id(world: World) -> str:
     return next(str(one.list_id) for one in world.rows(ct.retention_act) if one.list_id)
 
 
+@pytest.mark.no_database
 def test_what_was_answered_for_is_on_no_letter_any_more(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -279,6 +290,7 @@ def test_what_was_answered_for_is_on_no_letter_any_more(world: World) -> None:
     assert planned(world) == []
 
 
+@pytest.mark.no_database
 def test_a_list_is_reminded_of_at_half_time_and_escalated_at_its_end(world: World) -> None:
     keeping(world)
     world.controller = replace(world.controller, deputy=True)
@@ -326,6 +338,7 @@ def test_only_the_newest_list_is_reminded_of_and_every_one_is_escalated(world: W
     assert [one.kind for one in sent(world)] == [NoticeKind.BACKUP]
 
 
+@pytest.mark.no_database
 def test_a_list_that_was_answered_for_is_neither_reminded_of_nor_escalated(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)
@@ -339,6 +352,7 @@ def test_a_list_that_was_answered_for_is_neither_reminded_of_nor_escalated(world
     assert causes(world) == []
 
 
+@pytest.mark.no_database
 def test_overdue_is_said_every_day_until_somebody_answers_for_it(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))
@@ -361,6 +375,7 @@ def test_overdue_is_said_every_day_until_somebody_answers_for_it(world: World) -
     assert causes(world).count("retention-overdue") == 3
 
 
+@pytest.mark.no_database
 def test_a_link_answers_for_its_own_list_and_dies_with_it(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))
@@ -379,6 +394,7 @@ def test_a_link_answers_for_its_own_list_and_dies_with_it(world: World) -> None:
     assert row(world).state == STATES.LISTED
 
 
+@pytest.mark.no_database
 def test_an_old_page_sent_again_does_not_say_that_what_came_back_is_gone(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))
@@ -396,6 +412,7 @@ def test_an_old_page_sent_again_does_not_say_that_what_came_back_is_gone(world: 
     assert row(world).state == STATES.ATTESTED
 
 
+@pytest.mark.no_database
 def test_whoever_answers_by_link_is_kept_sealed(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))
@@ -430,6 +447,7 @@ def test_a_missing_monthly_check_is_said(world: World) -> None:
     assert "monthly check" in world.told()[1].text
 
 
+@pytest.mark.no_database
 def test_a_rule_without_a_deputy_escalates_to_the_dpo_alone(world: World) -> None:
     keeping(world, replace(RULE, deputy=None))
     confirm(world, ADMIN)
