@@ -86,7 +86,7 @@ def test_each_right_of_transcend_is_that_right() -> None:
         assert wished("transcend", transcend(kind)) == (right, whom, None)
     for kind in ("ACCESS", "CONTACT_OPT_IN", "SALE_OPT_IN"):
         assert understood("transcend", transcend(kind)).wishes == ()
-    assert refused("transcend", transcend("REMOVE_LEGAL_HOLD"))[0] == "refuse.legal-hold-removed"
+    assert refused("transcend", transcend("REMOVE_FROM_LEGAL_HOLD"))[0] == "refuse.legal-hold-removed"
     for kind in ("SALE_OPT_OUT", "BUSINESS_PURPOSE", "erasure", ""):
         assert refused("transcend", transcend(kind))[1] == "matches no rule of this source"
 
@@ -113,6 +113,9 @@ def test_all_identifiers_of_one_request_of_transcend_are_of_one_event() -> None:
     later = transcend("ERASURE")
     later["extras"]["request"]["id"] = "t-2"
     assert asked(later, "n2")[0] != first
+    for nameless in ({}, {"id": ""}):  # of next year's request nobody could tell it
+        later["extras"]["request"] = nameless
+        assert asked(later, "n2")[1] == ""
 
 
 @pytest.mark.parametrize(
