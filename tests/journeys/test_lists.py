@@ -201,6 +201,8 @@ def test_each_row_may_say_from_which_part_it_is_and_none_becomes_more(machine: M
     shown = json.loads(machine.run("status", "--json")[1])["requests"]
     assert sorted(one["scope"] for one in shown) == ["topic=events, channel=sms", "topic=news"]
     assert "4,scope," in Path(str(said["rejects"])).read_text()
+    beside = machine.imported("opt_out", str(path), *parts[:2], "--scope", "channel=post", "--dry-run")[1]
+    assert (beside["new"], beside["rejected"]) == (2, 1), "nor one from all of that channel"
     code, _, err = machine.run("import", "opt_out", str(path), "--by", "Dana", *parts, "--scope", "topic=x")
     assert (code, "both say the topic" in err) == (64, True)
     assert machine.run("screen", str(path), "-o", str(path) + ".out", "--column", "topic=Left")[0] == 64

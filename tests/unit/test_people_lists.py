@@ -38,6 +38,7 @@ def test_a_list_is_read_as_spreadsheets_write_it(
 ) -> None:
     people = made(tmp_path, content)
     assert (people.encoding, people.divider) == (encoding, divider)
+    assert people.written_in == ("utf-8" if encoding == "utf-8" else "utf-8-sig"), "a spreadsheet would misread it"
     assert named(people) == [{"email": ADA, "name": "Zoë"}]
 
 

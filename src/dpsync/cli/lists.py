@@ -115,8 +115,10 @@ def import_(
 
 
 def _warned(talk: Talk, tally: "ImportTally", path: Path | None, withdrawn: int) -> bool:
+    from dpsync.reports.words import several
+
     if path:
-        talk.warn(f"{len(tally.rejected)} rows were not understood: {path}")
+        talk.warn(f"{several(len(tally.rejected), 'row')} not understood: {path}")
     if withdrawn:
         talk.warn(f"{withdrawn} of the known rows were withdrawn since. If they ask again, say when: --received DATE")
     return path is not None or withdrawn > 0
@@ -167,7 +169,7 @@ def screen(
                 r.cells for r in screened(connection, there.keys, people.rows(), found, mailing)
             )
         )
-        written(output, out.getvalue().encode("utf-8-sig" if people.encoding == "utf-8-sig" else "utf-8"))
+        written(output, out.getvalue().encode(people.written_in))
     talk.did = f"the list that may be mailed is {output}"
     _show_screened(talk, people, found, output, as_json=as_json)
     return Exit.DONE

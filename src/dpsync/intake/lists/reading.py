@@ -77,6 +77,11 @@ class PeopleList:
         """The columns that say nothing to us."""
         return tuple(name for place, name in enumerate(self.columns) if place not in self.taken.values())
 
+    @property
+    def written_in(self) -> str:
+        """How a part of it is written again: UTF-8, with a mark where a spreadsheet would read something else."""
+        return "utf-8" if self.encoding == "utf-8" else "utf-8-sig"
+
     def rows(self) -> Iterator[ListRow]:
         """Its rows; empty ones are left out. Raises `UsageError` where a row is not of the file's form."""
         for line, cells in self.lines():
