@@ -239,6 +239,10 @@ class Connector(ABC):
     tells_scope: ClassVar[bool] = False  # words are enough: whoever reads them narrows it down
     retry_steps: ClassVar[tuple[timedelta, ...]] = ()
     """After how long its protocol proposes to try again, attempt by attempt; none: dpsync's own steps."""
+    forgets: ClassVar[frozenset[str]] = frozenset()
+    """How keys on the shelf begin under which it remembers something of people beyond one request. That is destroyed
+    years after it was written last. What an opt-out or a restriction that holds still rests on is none of it.
+    """
 
     @classmethod
     @abstractmethod

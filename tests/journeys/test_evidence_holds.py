@@ -128,8 +128,8 @@ def test_receipt_and_pseudonyms_of_what_is_forgotten_already_are_held_and_delete
         there.clock.advance(timedelta(days=340))
         later(there, 21)
         assert [receipt(there, each).exists() for each in (one, other)] == [True, False]
-        (deleted,) = there.service.read(ended_periods.deleted_receipts)
-        assert deleted.file == f"{other.id}.json"
+        (deleted,) = [one for one in there.service.read(ended_periods.destroyed) if one.kind == "receipt"]
+        assert deleted.name == f"{other.id}.json"
         assert main([*config, "forgotten"]) == 0
         shown = capsys.readouterr()
         shown_rows = [line.split() for line in (shown.out + shown.err).splitlines()]

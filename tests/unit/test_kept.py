@@ -1,5 +1,6 @@
 """What is kept of people and for how long is what the settings say, in every place that shows it."""
 
+import pytest
 from sqlalchemy import update
 
 from dpsync.model import Right, State
@@ -29,7 +30,7 @@ def test_identifiers_are_kept_for_the_days_of_the_settings_and_without_them_for_
     assert kept_lines(folder.load(forgetting="keys_after_days = 90"))[1].how_long.startswith("90 days after all")
     assert kept_lines(folder.load())[1].how_long == FOR_EVER
     pseudonyms = next(one for one in rest if one.what.startswith("Pseudonyms"))
-    assert pseudonyms.how_long.startswith("for ever; of whoever opted out")
+    assert pseudonyms.how_long.startswith("6 years after the end of the last request of the person; of whoever opted")
     assert "still personal data" in pseudonyms.sentence
 
 
@@ -45,6 +46,23 @@ def test_pseudonyms_and_receipts_are_kept_for_the_years_of_the_settings(folder: 
         "[forgetting] pseudonyms_after_years",
         "[forgetting] receipts_after_years",
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("pseudonyms_after_years", "Pseudonyms of people"),
+        ("proofs_after_years", "What leads from a name to the proof"),
+        ("memories_after_years", "What connectors remember of people"),
+        ("cases_after_years", "What was written of complaints and incidents"),
+    ],
+)
+def test_what_outlives_a_request_has_a_period_of_six_years_or_its_own(folder: Folder, setting: str, what: str) -> None:
+    for written, years in ((DAYS, "6 years after"), (f"{setting} = 2", "2 years after")):
+        line = next(one for one in kept_lines(folder.load(forgetting=written)) if one.what.startswith(what))
+        assert line.how_long.startswith(years)
+        assert line.setting == f"[forgetting] {setting}"
+    assert next(one for one in kept_lines(folder.load()) if one.what.startswith(what)).how_long.startswith("for ever")
 
 
 NOBODY = "nothing of people"

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from dpsync import readable_ids
 from dpsync.errors import DecisionRefused, KeyProblem, NotFound
 from dpsync.ledger import entry, rows
+from dpsync.ledger.comparison import FORGOTTEN_CASE
 from dpsync.ledger.entry import EntryKind
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, demand_request
@@ -92,6 +93,23 @@ def words_of(keys: Keys, one: Act) -> Mapping[str, str]:
     except KeyProblem:
         return {"by": UNREADABLE, "reason": UNREADABLE}
     return said
+
+
+def forget_words(unit: Unit, keys: Keys, case_id: str, now: datetime) -> None:
+    """Destroy what people wrote of a case, in each of its steps; who did it, codes, dates and numbers stay."""
+    cleared = 0
+    for row in unit.connection.execute(select(A.id, A.sealed).where(A.case_id == case_id)).all():
+        try:
+            said = json.loads(keys.open(PURPOSE, row.sealed, case_id.encode()))
+        except KeyProblem:
+            continue  # it says nothing to anybody
+        left = {name: text if name == "by" else "" for name, text in said.items()}
+        if left != said:
+            sealed = keys.seal(PURPOSE, json.dumps(left).encode(), case_id.encode())
+            unit.connection.execute(update(case_act).where(A.id == row.id).values(sealed=sealed))
+            cleared += 1
+    if cleared:
+        unit.append(None, entry.encode(EntryKind.SHREDDED, now, kind=FORGOTTEN_CASE, ref=case_id, n=cleared))
 
 
 def find_case(connection: Connection, letter: str, prefix: str) -> str:

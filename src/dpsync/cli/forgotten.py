@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 
     from dpsync.cases.holds import EvidenceHold
     from dpsync.installation import Installation
-    from dpsync.running.ended_periods import DeletedReceipt
+    from dpsync.running.ended_periods import Destroyed
     from dpsync.running.forgetting import ToForget
+
+
+_KINDS = {
+    "receipt": "receipt in the folder",
+    "key": "key of a month",
+    "proof": "way from a name to a proof",
+    "memory": "memory of a connector",
+    "case": "words of a case",
+    "words": "words written later",
+}
+"""What is destroyed besides requests is called so."""
 
 
 def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
@@ -29,7 +40,7 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     from dpsync.cli.opening import installation
     from dpsync.propagation import forgetting
     from dpsync.reports.words import moment
-    from dpsync.running.ended_periods import deleted_receipts
+    from dpsync.running.ended_periods import destroyed
     from dpsync.running.forgetting import due, until_of
 
     talk: Talk = ctx.obj
@@ -37,17 +48,17 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
         now = there.clock.now()
         until, today = until_of(there, now), now.astimezone(there.zone).date()
         gone, unnamed = there.read(forgetting.forgotten), there.read(forgetting.unnamed)
-        receipts, holds = there.read(deleted_receipts), there.read(lambda connection: held(connection, today))
+        went, holds = there.read(destroyed), there.read(lambda connection: held(connection, today))
         kept = due(there, until, now) if until else None
         if as_json:
-            _print_json(talk, there, gone, unnamed, receipts, holds, kept)
+            _print_json(talk, there, gone, unnamed, went, holds, kept)
             return Exit.DONE
         rows = [(one[:8], right, moment(closed, there.zone), moment(at, there.zone)) for one, right, closed, at in gone]
         if rows:
             talk.table(("REQUEST", "RIGHT", "FINISHED", "FORGOTTEN"), rows)
         else:
             talk.say("No request is forgotten yet.")
-        _say_what_else_went(talk, there, unnamed, receipts)
+        _say_what_else_went(talk, there, unnamed, went)
         section = there.settings.forgetting
         _say_what_waits(talk, section.after_days if section else 0, kept)
         _say_what_is_held(talk, there, holds)
@@ -59,18 +70,24 @@ def _print_json(
     there: "Installation",
     gone: "Sequence[tuple[str, str, datetime, datetime]]",
     unnamed: int,
-    receipts: "Sequence[DeletedReceipt]",
+    went: "Sequence[Destroyed]",
     holds: "Mapping[str, EvidenceHold]",
     kept: "ToForget | None",
 ) -> None:
     from dpsync.reports.render import json_value
+    from dpsync.running.ended_periods import RECEIPT
 
     names = ("request", "right", "closed_at", "forgotten_at")
     shown = {
         "forgotten": [dict(zip(names, one, strict=True)) for one in gone],
         "waits": {"due": kept.now, "kept": kept.kept} if kept else None,
         "unnamed": unnamed,
-        "receipts": [{"file": one.file, "deleted_at": one.deleted_at} for one in receipts],
+        "receipts": [{"file": one.name, "deleted_at": one.at} for one in went if one.kind == RECEIPT],
+        "destroyed": [
+            {"kind": one.kind, "name": one.name, "count": one.count, "at": one.at}
+            for one in went
+            if one.kind != RECEIPT
+        ],
         "held": [
             {"request": one.request_id, "until": one.until, "by": by, "reason": why}
             for one, by, why in _who_holds(there, holds)
@@ -86,13 +103,16 @@ def _who_holds(there: "Installation", holds: "Mapping[str, EvidenceHold]") -> "I
         yield one, *opened(one.request_id, one.sealed, there.opened_decision)
 
 
-def _say_what_else_went(talk: Talk, there: "Installation", unnamed: int, receipts: "Sequence[DeletedReceipt]") -> None:
+def _say_what_else_went(talk: Talk, there: "Installation", unnamed: int, went: "Sequence[Destroyed]") -> None:
     from dpsync.reports.words import moment, several
 
     if unnamed:
         talk.say(f"Of {several(unnamed, 'forgotten request')} the pseudonyms of the person are destroyed, too.")
-    if receipts:
-        talk.table(("DELETED RECEIPT", "DELETED"), [(one.file, moment(one.deleted_at, there.zone)) for one in receipts])
+    if went:
+        rows = [
+            (_KINDS.get(one.kind, one.kind), one.name, f"{one.count:,}", moment(one.at, there.zone)) for one in went
+        ]
+        talk.table(("ALSO DESTROYED", "OF", "HOW MANY", "WHEN"), rows)
 
 
 def _say_what_is_held(talk: Talk, there: "Installation", holds: "Mapping[str, EvidenceHold]") -> None:

@@ -81,7 +81,8 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
     requests = {draft.request_id: _request_row(controller, draft, used) for draft in drafts}
     for written in unit.connection.execute(_NEW_REQUESTS, list(requests.values())):
         requests[written.id]["ordinal"] = written.ordinal
-    proof_boxes.put(unit.connection, controller.keys, (one for draft in drafts for one in draft.names))
+    newest = max(draft.asked.now for draft in drafts)
+    proof_boxes.put(unit.connection, controller.keys, (one for draft in drafts for one in draft.names), newest.year)
     parts = {draft.request_id: _propagation_rows(controller, draft, requests[draft.request_id]) for draft in drafts}
     if any(parts.values()):
         unit.connection.execute(_NEW_PROPAGATIONS, [row for some in parts.values() for row in some])
@@ -109,7 +110,7 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
         for initial in draft.initial_states
         if initial.state is State.HELD
     ]
-    tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
+    tell_of_held(unit.connection, controller, held, newest)
     _tell_of_misdated(unit.connection, controller, [draft for draft in drafts if draft.asked.misdated])
 
 

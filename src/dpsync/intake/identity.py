@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
-from dpsync.intake import merged_records
+from dpsync.intake import merged_records, welcome
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
@@ -237,6 +237,7 @@ def unname(unit: Unit, controller: Controller, person: str, now: datetime) -> No
     fresh = NAMELESS + secrets.token_hex(16)
     for table in (t.alias, listed_person):
         unit.connection.execute(delete(table).where(table.c.person == person))
+    welcome.forget(unit.connection, person)
     _move(unit.connection, "person", person, fresh, joined)
     said = names_said(unit.connection, controller.keys, fresh)
     for request_id in sorted(joined):

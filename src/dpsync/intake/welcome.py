@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from dpsync.errors import DecisionRefused, KeyProblem, NotFound, UsageError
 from dpsync.ledger import entry
@@ -121,6 +121,11 @@ def since(connection: Connection, keys: Keys, persons: Iterable[str]) -> dict[st
             except KeyProblem:
                 continue  # written there by hand: then they are not
     return found
+
+
+def forget(connection: Connection, person: str) -> None:
+    """Destroy that somebody is, with their pseudonyms."""
+    connection.execute(delete(t.shelf).where(_S.processor == WELCOMED, _S.key == person))
 
 
 def is_ended(right: str, received_at: datetime, welcome_since: datetime | None) -> bool:

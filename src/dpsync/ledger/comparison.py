@@ -5,7 +5,7 @@ leave out what was. What is no proof, and why, stands in `rows`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 
@@ -24,7 +24,8 @@ from dpsync.ledger import (
     stored_rows,
     told,
 )
-from dpsync.ledger.row_comparison import Belongings, Row
+from dpsync.ledger.entry import EntryKind
+from dpsync.ledger.row_comparison import DESTROYED, Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.stored_rows import Stretched
 from dpsync.ledger.told import PlaceTold
@@ -35,6 +36,9 @@ from dpsync.store.case_tables import case_act
 from dpsync.store.contact_tables import contact_named
 
 MOST_NAMED = 50
+
+FORGOTTEN_CASE = "case"
+"""What the entry is called, among those that something was shredded, after which words of a case are not compared."""
 
 
 def differences(
@@ -262,16 +266,26 @@ def _moment(stored_at: object) -> str:
 
 def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterator[str]:
     """Contacts that confirmed themselves or were named, mail of no notice, the steps of complaints and incidents."""
-    key = rows.own_key(keys)
+    key, forgotten = rows.own_key(keys), set[object]()
     committed: dict[str, list[told.Kept]] = defaultdict(list)
+    steps_of: dict[object, list[told.Kept]] = defaultdict(list)
     for idx, said in told.of_no_request(connection):
+        if said["event"] == EntryKind.SHREDDED and said.get("kind") == FORGOTTEN_CASE:
+            forgotten.add(said.get("ref"))
         for one in told.items(idx, said):
-            committed[one.said.table].append(one)
+            (steps_of[said.get("ref")] if one.said.table == "case_act" else committed[one.said.table]).append(one)
     confirmed = stored_rows.all_of(connection, t.contact, t.contact.c.confirmed_at.is_not(None))
     unplaced = stored_rows.all_of(connection, t.post, t.post.c.propagation_id.is_(None))
     steps, named = stored_rows.all_of(connection, case_act), stored_rows.all_of(connection, contact_named)
-    of_each = (("contact", confirmed), ("contact_named", named), ("post", unplaced), ("case_act", steps))
-    for table, found in of_each:
-        for columns, problem, untold in row_comparison.of_added(key, table, committed[table], found):
+    of_each: list[tuple[str, list[told.Kept], Sequence[Row], Collection[str]]] = [
+        (table, committed[table], found, ())
+        for table, found in (("contact", confirmed), ("contact_named", named), ("post", unplaced))
+    ]
+    for cases, gone in ((steps_of.keys() - forgotten, False), (steps_of.keys() & forgotten, True)):
+        added = sorted((one for case in cases for one in steps_of[case]), key=lambda one: one.idx)
+        there = [row for row in steps if (row["case_id"] in forgotten) is gone]
+        of_each.append(("case_act", added, there, DESTROYED if gone else ()))
+    for table, added, found, unseen in of_each:
+        for columns, problem, untold in row_comparison.of_added(key, table, added, found, unseen):
             if not (untold and older):
                 yield f"{table}: {', '.join(columns)} {problem}"

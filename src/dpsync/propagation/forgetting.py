@@ -5,10 +5,10 @@ The request's key goes with it, so that nothing of it opens any more: neither he
 
 import json
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, union, update
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
@@ -25,6 +25,16 @@ GONE: Final = (
 
 _R, _P, _S, _OPEN, _POST = t.request.c, t.propagation.c, t.shelf.c, t.request.alias("open").c, t.post.c
 _A: Final = t.alias.c
+_D: Final = t.decision.c
+_W: Final = (
+    select(t.answer.c.id, t.answer.c.sealed, t.answer.c.at, t.answer.c.propagation_id.label("place"), _P.request_id)
+    .join(t.propagation, _P.id == t.answer.c.propagation_id)
+    .subquery()
+    .c
+)
+WORDS: Final = "words"
+"""What the entry is called, among those that something was shredded, which tells of words that came afterwards."""
+
 _LASTING: Final = [Right.OPT_OUT.value, Right.RESTRICTION.value]
 _FREE: Final = frozenset({"reason", "remark", "peer", "agent"})
 """What people wrote in words of their own, and where they came from."""
@@ -84,6 +94,20 @@ def forgotten_by(connection: Connection, until: datetime) -> list[str]:
     return list(connection.execute(query.order_by(_R.closed_at, _R.id)).scalars())
 
 
+def known_since(connection: Connection, year: int) -> list[str]:
+    """The ids of the requests of that year and all before it that are not forgotten, in order of receipt."""
+    early = _R.accepted_at < datetime(year + 1, 1, 1, tzinfo=UTC)
+    query = select(_R.id).where(early, _R.wrapped_key.is_not(None)).order_by(_R.ordinal)
+    return list(connection.execute(query).scalars())
+
+
+def earliest(connection: Connection, ids: Collection[str], *, also_open: bool = False) -> datetime | None:
+    """When the first of these requests was accepted, or (`also_open`) of those that are open; None without any."""
+    which = or_(_R.id.in_(list(ids)), *([_R.closed_at.is_(None)] if also_open else []))
+    query = select(_R.accepted_at).where(which).order_by(_R.accepted_at).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def left_behind(connection: Connection, until: datetime, processors: Collection[str]) -> list[str]:
     """The ids of requests that closed by `until` and go on for ever, because a processor that none of `processors` is
     would still have to be looked at, or reminded.
@@ -138,31 +162,53 @@ def forget(unit: Unit, controller: Controller, request_ids: Sequence[str], until
         unit.connection.execute(update(t.request).where(_R.id == row.id).values(here))
         unit.connection.execute(update(t.propagation).where(_P.request_id == row.id).values(handed=None))
         _clear_shelf(unit.connection, controller, row.id)
-        _clear_words(unit.connection, controller, row.id)
+        _clear_words(unit.connection, controller, row.id, now)
         platform_jobs.drop(unit.connection, row.id)
         unit.append(row.id, entry.encode(EntryKind.SHREDDED, now, req=row.id))
     return len(due)
 
 
-def _clear_words(connection: Connection, controller: Controller, request_id: str) -> None:
-    """What people wrote of it in words of their own: who decided and who answered is kept, and what they chose.
+def forget_late_words(
+    unit: Unit, controller: Controller, held: Collection[str], until: datetime, now: datetime
+) -> None:
+    """Destroy what people wrote by `until` of requests that were forgotten before, but for those that are `held`."""
+    for request_id in _written_late(unit.connection, until):
+        if request_id not in held and (n := _clear_words(unit.connection, controller, request_id, until)):
+            # Not about the request: its story was told, and its receipt can get no other entry any more.
+            unit.append(None, entry.encode(EntryKind.SHREDDED, now, kind=WORDS, name=request_id, n=n))
 
-    There they write whom it is about, and these are sealed under keys that exist as long as the installation.
+
+def _written_late(connection: Connection, until: datetime) -> list[str]:
+    late = [
+        select(of).join(t.request, _R.id == of).where(at >= _R.shredded_at, at <= until)
+        for of, at in ((_D.request_id, _D.at), (_W.request_id, _W.at))
+    ]
+    return sorted(set(connection.execute(union(*late)).scalars()))
+
+
+def _clear_words(connection: Connection, controller: Controller, request_id: str, until: datetime) -> int:
+    """What people wrote of it until then in words of their own: who decided and answered is kept, and what they chose.
+
+    There they write whom it is about, and these are sealed under keys that exist as long as the installation. How many
+    of these had any words left.
     """
-    d, a = t.decision.c, t.answer.c
-    decided = select(d.id, d.sealed, d.request_id.label("place")).where(d.request_id == request_id)
-    answered = select(a.id, a.sealed, a.propagation_id.label("place")).join(t.propagation, _P.id == a.propagation_id)
+    decided = select(_D.id, _D.sealed, _D.request_id.label("place")).where(_D.request_id == request_id, _D.at <= until)
+    answered = select(_W.id, _W.sealed, _W.place).where(_W.request_id == request_id, _W.at <= until)
     written = [("decision", row) for row in connection.execute(decided).all()]
-    written += [("answer", row) for row in connection.execute(answered.where(_P.request_id == request_id)).all()]
+    written += [("answer", row) for row in connection.execute(answered).all()]
+    cleared = 0
     for purpose, row in written:
         table, place = t.metadata.tables[purpose], str(row.place).encode()
         try:
             said = json.loads(controller.keys.open(purpose, row.sealed, place))
         except KeyProblem:
             continue  # it says nothing to anybody, and must not keep the rest from being forgotten
-        left = json.dumps({key: "" if key in _FREE else value for key, value in said.items()}).encode()
-        sealed = controller.keys.seal(purpose, left, place)
-        connection.execute(update(table).where(table.c.id == row.id).values(sealed=sealed))
+        left = {key: "" if key in _FREE else value for key, value in said.items()}
+        if left != said:
+            sealed = controller.keys.seal(purpose, json.dumps(left).encode(), place)
+            connection.execute(update(table).where(table.c.id == row.id).values(sealed=sealed))
+            cleared += 1
+    return cleared
 
 
 def _clear_shelf(connection: Connection, controller: Controller, request_id: str) -> None:

@@ -1,14 +1,15 @@
 """How a person's proof is found again by whoever has an address, a telephone number or an id of theirs in hand.
 
 For each name that a request gives of the person there is a box, which only that name opens. It holds the request's id
-and the key of its commitments. It stays when all else that says who it was is destroyed: that is what it is for.
+and the key of its commitments. It stays when all else that says who it was is destroyed: that is what it is for. It has
+a period of its own, which runs from a year: a closer date would tell which request a box belongs to.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from dpsync.errors import KeyProblem
 from dpsync.model import NameKind, Request
@@ -25,8 +26,11 @@ UNFINDABLE = "unfindable"
 """The row of `meta` that says to how many requests no box leads: they were forgotten, or did not open, before."""
 
 _R = t.request.c
-_KEYED = select(_R.ordinal, _R.id.label("request_id"), _R.sealed, _R.wrapped_key, _R.key_month).order_by(_R.ordinal)
-_BOXES = select(proof_of.c.pseudonym, proof_of.c.box)
+_KEYED = select(
+    _R.ordinal, _R.id.label("request_id"), _R.sealed, _R.wrapped_key, _R.key_month, _R.accepted_at
+).order_by(_R.ordinal)
+_B = proof_of.c
+_BOXES = select(_B.pseudonym, _B.box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,14 @@ def leading(request: Request, proof: Proof) -> list[Leading]:
     return [Leading(kind, value, proof) for kind, value in request.named]
 
 
-def put(connection: Connection, keys: Keys, names: Iterable[Leading]) -> None:
-    """Make a box for each of `names`."""
+def put(connection: Connection, keys: Keys, names: Iterable[Leading], year: int) -> None:
+    """Make a box for each of `names`, whose period runs from `year`."""
     rows = [
         {
             "pseudonym": keys.proof_places(one.kind, one.value)[0],
             "box": keys.proof_box(one.kind, one.value, one.proof.request_id, one.proof.commit_key),
             "key_version": keys.key_version,
+            "year": year,
         }
         for one in names
     ]
@@ -67,7 +72,7 @@ def put(connection: Connection, keys: Keys, names: Iterable[Leading]) -> None:
 
 def find(connection: Connection, keys: Keys, kind: NameKind, value: str) -> list[Proof]:
     """The proof of each request that names the person so, in the order of their ids."""
-    boxes = connection.execute(_BOXES.where(proof_of.c.pseudonym.in_(keys.proof_places(kind, value))))
+    boxes = connection.execute(_BOXES.where(_B.pseudonym.in_(keys.proof_places(kind, value))))
     found = {proof.request_id: proof for row in boxes if (proof := _opened(keys, kind, value, row.box))}
     return [found[one] for one in sorted(found)]
 
@@ -76,9 +81,7 @@ def lacking(connection: Connection, keys: Keys, names: Sequence[Leading]) -> lis
     """Those of `names` that lead to no box, or to none that opens to their proof."""
     places = {one: keys.proof_places(one.kind, one.value) for one in names}
     boxes: dict[str, list[bytes]] = {}
-    for row in connection.execute(
-        _BOXES.where(proof_of.c.pseudonym.in_({one for some in places.values() for one in some}))
-    ):
+    for row in connection.execute(_BOXES.where(_B.pseudonym.in_({one for some in places.values() for one in some}))):
         boxes.setdefault(row.pseudonym, []).append(row.box)
     return [
         one
@@ -102,10 +105,40 @@ def make_missing(connection: Connection, keyring: Keyring, after: int) -> tuple[
     Gives the last ordinal, 0 at the end, and how many did not open. Twice changes nothing.
     """
     rows = connection.execute(_KEYED.where(_R.ordinal > after).limit(AT_ONCE)).mappings().all()
-    found = {row["request_id"]: _names_of(keyring, row) for row in rows}
-    names = [one for some in found.values() for one in some or ()]
-    put(connection, keyring.keys, lacking(connection, keyring.keys, names))
-    return (rows[-1]["ordinal"] if rows else 0), sum(some is None for some in found.values())
+    shut, of_year = 0, dict[int, list[Leading]]()
+    for row in rows:
+        names = _names_of(keyring, row)
+        shut += names is None
+        of_year.setdefault(row["accepted_at"].year, []).extend(names or ())
+    for year, some in of_year.items():
+        put(connection, keyring.keys, lacking(connection, keyring.keys, some), year)
+    return (rows[-1]["ordinal"] if rows else 0), shut
+
+
+def renew(connection: Connection, keyring: Keyring, ids: Sequence[str], year: int) -> None:
+    """Have the period of the boxes that lead to these requests run from `year`, as far as the requests still open."""
+    for row in connection.execute(_KEYED.where(_R.id.in_(ids))).mappings().all():
+        for one in _names_of(keyring, row) or ():
+            places = _B.pseudonym.in_(keyring.keys.proof_places(one.kind, one.value))
+            for pseudonym, box in connection.execute(_BOXES.where(places)).all():
+                if _opened(keyring.keys, one.kind, one.value, box) == one.proof:
+                    here = (_B.pseudonym == pseudonym, _B.box == box)
+                    connection.execute(update(proof_of).where(*here).values(year=year))
+
+
+def kept_since(connection: Connection) -> int | None:
+    """From which year the oldest period runs; None where there is no box."""
+    year: int | None = connection.execute(select(func.min(_B.year))).scalar_one()
+    return year
+
+
+def drop(connection: Connection, year: int) -> dict[int, int]:
+    """Destroy the boxes of that year and of all before it; how many of each. Nothing leads from a name there then."""
+    over = _B.year <= year
+    asked = select(_B.year, func.count()).where(over).group_by(_B.year).order_by(_B.year)
+    counted = {row[0]: int(row[1]) for row in connection.execute(asked)}
+    connection.execute(delete(proof_of).where(over))
+    return counted
 
 
 def _names_of(keyring: Keyring, row: RowMapping) -> list[Leading] | None:

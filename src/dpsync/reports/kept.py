@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from dpsync.reports.words import several
 from dpsync.settings import Settings
+from dpsync.settings.housekeeping import SCHEDULE, ForgettingSection
 
 FOR_EVER = "for ever: nothing destroys it"
 _UNSET = "for ever, without the section"
+_SCHEDULE = f"{SCHEDULE} years; for ever without the section"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     what = "Name, addresses and changes, reasons of decisions and remarks of answers, sealed"
     yield KeptLine(what, finished, setting, default)
     yield _keys_line(settings)
-    yield KeptLine("What was written of complaints and incidents, sealed", FOR_EVER)
+    cases = _years(section.cases_after_years if section else None, "the case")
+    yield KeptLine(
+        "What was written of complaints and incidents, sealed", cases, "[forgetting] cases_after_years", _SCHEDULE
+    )
     who = "Who decided, answered or was named as a contact, sealed"
     yield KeptLine(who, f"{FOR_EVER}. It is part of the proof, and names your people and those of the processors")
     ids = "Event ids that main databases gave, and keyed digests of what they sent"
@@ -46,18 +51,7 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     platform = "What opens the job of a privacy platform to our answer, sealed"
     yield KeptLine(platform, "until the platform has the answer, or the request is forgotten")
     yield from _of_conversations(settings)
-    pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
-    yield KeptLine(
-        "Pseudonyms of people",
-        f"{pseudonyms}; of whoever opted out or was restricted for ever. By them dpsync knows who asked before. A "
-        "pseudonym is still personal data",
-        "[forgetting] pseudonyms_after_years",
-        "for ever",
-    )
-    yield KeptLine(
-        "What leads from a name to the proof (dpsync find)", f"{FOR_EVER}. It opens only for whoever has the name"
-    )
-    yield KeptLine("What connectors remember of people, sealed", f"{FOR_EVER}, unless it belongs to one request")
+    yield from _by_name(section)
     yield KeptLine("Ledger, calls and dates", f"{FOR_EVER}. They name nobody")
     receipts = _years(section.receipts_after_years if section else None, "its request, if that is forgotten")
     yield KeptLine(
@@ -67,6 +61,33 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
         "for ever",
     )
     yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")
+
+
+def _by_name(section: ForgettingSection | None) -> Iterator[KeptLine]:
+    """What outlives a request, and is found or known by a name of its person."""
+    pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
+    yield KeptLine(
+        "Pseudonyms of people",
+        f"{pseudonyms}; of whoever opted out or was restricted for ever. By them dpsync knows who asked before. A "
+        "pseudonym is still personal data",
+        "[forgetting] pseudonyms_after_years",
+        _SCHEDULE,
+    )
+    proofs = _years(section.proofs_after_years if section else None, "the year in which its request is forgotten")
+    yield KeptLine(
+        "What leads from a name to the proof (dpsync find)",
+        f"{proofs}. It opens only for whoever has the name",
+        "[forgetting] proofs_after_years",
+        _SCHEDULE,
+    )
+    memories = section and f"{several(section.memories_after_years, 'year')} after it was last written"
+    yield KeptLine(
+        "What connectors remember of people, sealed",
+        f"{memories or 'for ever'}, if it belongs to no request; what an opt-out or a restriction rests on for ever, "
+        "and what finds people at a processor without a search of its own for as long as that is in the settings",
+        "[forgetting] memories_after_years",
+        _SCHEDULE,
+    )
 
 
 def _of_conversations(settings: Settings) -> Iterator[KeptLine]:

@@ -18,7 +18,7 @@ from dpsync.cases.complaints import evidence_held
 from dpsync.cases.incidents import incidents
 from dpsync.installation import Installation
 from dpsync.ledger import receipt_comparison
-from dpsync.propagation import forgetting
+from dpsync.propagation import forgetting, proof_boxes
 from dpsync.propagation.correspondence import letters_due
 from dpsync.running import ended_periods, month_keys, timekeeping
 from dpsync.store.database import truncate_wal
@@ -97,7 +97,9 @@ def _forget(there: Installation, ids: tuple[str, ...], until: datetime, unit: Un
     now = there.clock.now()
     # a complaint that came in since the others were looked at holds them too, and so does a word that no receipt has
     needed = frozenset().union(*_needed(there, unit.connection, now).values(), _unproven(there, unit.connection, ids))
-    return forgetting.forget(unit, there.controller, [one for one in ids if one not in needed], until, now)
+    free = [one for one in ids if one not in needed]
+    proof_boxes.renew(unit.connection, there, free, now.year)
+    return forgetting.forget(unit, there.controller, free, until, now)
 
 
 def forget_again(there: Installation, now: datetime) -> int:

@@ -7,6 +7,10 @@ from pydantic import Field, StrictInt
 from dpsync.settings.section import Section, as_written
 from dpsync.settings.values import Address, Folder
 
+Years = Annotated[StrictInt, Field(ge=1, le=100)]
+SCHEDULE = 6
+"""Years for which what proves something is kept unless a schedule says otherwise: a claim may come for as long."""
+
 
 class ForgettingSection(Section):
     """When the name, addresses and changes of a finished request are destroyed. Without it they stay for ever."""
@@ -20,12 +24,26 @@ class ForgettingSection(Section):
         description="Days from when nothing is sealed under a month's key any more to when it is destroyed: of a "
         "back-up that is older, what it sealed cannot be opened. Not less than back-ups are kept.",
     )
-    pseudonyms_after_years: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
-        default=None,
+    pseudonyms_after_years: Years = Field(
+        default=SCHEDULE,
         description="Years after the last request of a person was finished, until their pseudonyms are destroyed. "
-        "Those of whoever opted out or had the use of their data restricted stay. Without it they all stay.",
+        "Those of whoever opted out or had the use of their data restricted stay.",
     )
-    receipts_after_years: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
+    proofs_after_years: Years = Field(
+        default=SCHEDULE,
+        description="Whole years after the year in which a request was forgotten, until nothing leads from a name of "
+        "the person to its proof any more (`dpsync find`).",
+    )
+    memories_after_years: Years = Field(
+        default=SCHEDULE,
+        description="Years after a connector last wrote down something of a person beyond one request, until that is "
+        "destroyed. What an opt-out or a restriction rests on stays.",
+    )
+    cases_after_years: Years = Field(
+        default=SCHEDULE,
+        description="Years after a complaint or an incident was closed, until what people wrote of it is destroyed.",
+    )
+    receipts_after_years: Years | None = Field(
         default=None,
         description="Years after a forgotten request was finished, until its receipt in the receipts folder is "
         "deleted. Without it receipts stay.",

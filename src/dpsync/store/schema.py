@@ -22,7 +22,7 @@ from dpsync.store.columns import EPOCH
 from dpsync.store.database import database_now, reading, schema_of, worker_lock, writing
 from dpsync.store.trouble import RESTORE, trouble
 
-SCHEMA = "0014"
+SCHEMA = "0015"
 """The newest migration: what this program works with."""
 _BACKED_UP = "back the database up (pg_dump), and say so: `dpsync init --backed-up` migrates it"
 A_BEAT = timedelta(minutes=1)

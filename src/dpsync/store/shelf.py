@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, delete, false, or_, select, update
 
 from dpsync.connector_services import Clock
 from dpsync.store import tables as t
@@ -45,6 +46,22 @@ def keep(connection: Connection, rows: Iterable[Row]) -> None:
     latest = {(row["processor"], row["key"]): row for row in rows}  # one statement must not touch a row twice
     if latest:
         insert_or_replace_all(connection, t.shelf, list(latest.values()))
+
+
+def places(connection: Connection) -> list[str]:
+    """Whose memory is kept, in order."""
+    return list(connection.execute(select(t.shelf.c.processor).distinct().order_by(t.shelf.c.processor)).scalars())
+
+
+def drop(connection: Connection, processor: str, begins: Iterable[str], until: datetime, at_once: int) -> int:
+    """Destroy at most `at_once` rows of a memory that were last written by `until`, and begin so; how many it were."""
+    s = t.shelf.c
+    beginning = or_(*(s.key.startswith(one, autoescape=True) for one in sorted(begins)), false())
+    over = select(s.key).where(s.processor == processor, s.at <= until, beginning).order_by(s.key).limit(at_once)
+    keys = list(connection.execute(over).scalars())
+    if keys:
+        connection.execute(delete(t.shelf).where(s.processor == processor, s.key.in_(keys)))
+    return len(keys)
 
 
 @beside

@@ -67,6 +67,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
 
     errors: ClassVar[tuple[Error, ...]] = ()
     """The vendor's table of errors, which its calls go by."""
+    forgets: ClassVar[frozenset[str]] = frozenset({"erased/"})
 
     def __init__(self, settings: SettingsT, kit: Kit, *, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings, kit)

@@ -39,6 +39,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact], AccountOptOuts, 
     errors = ERRORS
     Settings: ClassVar[type[BaseModel]] = BrevoSettings
     parts = PARTS
+    forgets: ClassVar[frozenset[str]] = PeopleInPlaces.forgets | {"moved/"}
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             Right.RECTIFICATION: Capability(

@@ -66,6 +66,7 @@ class Hootsuite(HttpConnector[HootsuiteSettings, HootsuiteCalls], KeepsConversat
     errors: ClassVar[tuple[Error, ...]] = ERRORS
     Settings: ClassVar[type[BaseModel]] = HootsuiteSettings
     max_inflight: ClassVar[int] = 4
+    forgets: ClassVar[frozenset[str]] = frozenset({"profile/", "person/", "since", "import_error/"})
     """Well below the documented 20 requests a second."""
 
     capabilities: ClassVar[Mapping[Right, Capability]] = texts.CAPABILITIES
