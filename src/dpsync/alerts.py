@@ -101,6 +101,15 @@ def raise_alert(
     return True
 
 
+def last_said(connection: Connection, cause: AlertCause, name: str) -> tuple[datetime, str] | None:
+    """When an alert of this cause last began to tell something of `name`, and what; None where none does."""
+    c = alert_concern.c
+    query = select(alert.c.created_at, c.text).join(alert, alert.c.id == c.alert_id)
+    mine = query.where(c.cause == str(cause), c.text.startswith(f"{name}: ", autoescape=True))
+    row = connection.execute(mine.order_by(alert.c.created_at.desc(), c.alert_id.desc()).limit(1)).one_or_none()
+    return (row.created_at, row.text) if row else None
+
+
 def told_of(
     connection: Connection,
     cause: str,

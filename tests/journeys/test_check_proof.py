@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dpsync.alert_causes import AlertCause
+from dpsync.alerts import Concern
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.check_proof import with_others
 from dpsync.store import meta
@@ -44,6 +46,27 @@ def test_who_has_not_cosigned_yet_who_has_and_who_does_no_more(there: Installati
     there.clock.advance(timedelta(days=1))
     found = lines(there)
     assert found["witness"][0] is found["time stamps"][0] is CheckResult.PROBLEM
+
+
+def test_who_refused_is_named_with_what_to_do_until_there_is_a_good_answer(there: Installation) -> None:
+    service, now = there.service, there.clock.now()
+    lost = "it has cosigned what was lost"
+    for cause, name, why in (
+        (AlertCause.WITNESS, "example.com/witness", lost),
+        (AlertCause.WITNESS, "example.com/witness/two", "of another"),
+        (AlertCause.STAMP, "tsa.example.org", "it refused"),
+    ):
+        concern = Concern(f"{name}/{why}", f"{name}: {why}")
+        service.tell(cause=cause, role="operator", subject="A", body="B", now=now, concerns=[concern])
+    found = lines(there)
+    assert found["witness"][0] is found["time stamps"][0] is CheckResult.PROBLEM
+    assert found["witness"][1].startswith(f"example.com/witness: {lost}. dpsync asks again every hour: ask whoever")
+    assert found["time stamps"][1].startswith("tsa.example.org: it refused. ")
+    today = now.astimezone(service.zone).date()
+    for key, value in (("cosigned:10a1c019", f"1234 {today}"), ("stamped:tsa.example.org", f"{today}")):
+        service.write(lambda unit, key=key, value=value: meta.put(unit.connection, key, value))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+    found = lines(there)
+    assert found["witness"][0] is found["time stamps"][0] is CheckResult.OK
 
 
 def test_how_many_entries_are_published_and_that_files_are_gone(there: Installation) -> None:

@@ -835,7 +835,7 @@ def test_a_receipt_that_comes_too_early_says_so(installation: Installation) -> N
     request = installation.submit()
     path = installation.folder / "receipt.json"
     early = installation.run("receipt", request, "-o", str(path))
-    assert (early.code, "Not complete yet: newsletter has not answered." in early.err) == (3, True)
+    assert (early.code, "Not complete yet: forms, newsletter not told." in early.err) == (3, True)
     assert "VALID, and STILL OPEN at 2 of 2 processors" in installation.run("verify", str(path)).out
     installation.run("resume")
     installation.run("run-once")

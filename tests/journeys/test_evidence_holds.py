@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from dpsync.__main__ import main
 from dpsync.cases import holds
+from dpsync.cli.check_proof import evidence_held
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.propagation.decisions import Person
@@ -125,6 +126,8 @@ def test_receipt_and_pseudonyms_of_what_is_forgotten_already_are_held_and_delete
         said = capsys.readouterr()
         assert said.out == f"{one.id}  the evidence is held until Thu 31 Dec 2099\n"
         assert "was forgotten" in said.err
+        (line,) = evidence_held(there.service, there.clock.now())
+        assert line.text.startswith(f"of 1 request it is held, of {one.id[:8]} until Thu 31 Dec 2099")
         there.clock.advance(timedelta(days=340))
         later(there, 21)
         assert [receipt(there, each).exists() for each in (one, other)] == [True, False]

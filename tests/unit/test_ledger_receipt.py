@@ -162,14 +162,30 @@ def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str
 # --- the file itself
 
 
-def test_who_has_said_nothing_yet_is_named_by_the_receipt() -> None:
+@pytest.mark.parametrize(
+    ("last", "named"),
+    [
+        (None, True),
+        ({"state": "held", "rung": 0}, True),
+        ({"state": "pending", "rung": 0}, True),
+        ({"state": "accepted", "rung": 1}, False),
+        ({"state": "accepted", "rung": 1, "told": 0}, True),  # it came back
+        ({"state": "withdrawn", "rung": 0}, False),
+    ],
+)
+def test_who_does_not_have_the_instruction_is_named_by_the_receipt(
+    last: dict[str, str | int] | None, *, named: bool
+) -> None:
     whole = receipt_of()
-    assert receipt.silent(whole) == []
+    assert receipt.untold(whole) == []
     told = deepcopy(whole)
     told["entries"] = [
         one for one in told["entries"] if entry.decode(base64.b64decode(one["body"])).get("dest") != "newsletter"
     ]
-    assert receipt.silent(told) == ["newsletter"]
+    if last is not None:
+        body = entry.encode(EntryKind.HELD, NOW, req="r-one", dest="newsletter", **last)
+        told["entries"].append({"body": base64.b64encode(body).decode()})
+    assert receipt.untold(told) == (["newsletter"] if named else [])
 
 
 def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
@@ -251,6 +267,13 @@ def test_wrong_usage_exits_with_64_and_shows_the_right_one(
     shown = capsys.readouterr().out
     assert shown.startswith(said)
     assert "python3 verify_receipt.py receipt.json [--key" in shown
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_whoever_asks_for_help_gets_it_and_no_error(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_receipt.main([asked]) == 0
+    assert capsys.readouterr().out == verify_receipt.__doc__
+    assert verify_receipt.main([asked, "--email", "a@example.org"]) == 64
 
 
 def test_of_several_keys_one_has_signed_it_and_every_one_that_signed_a_note_must_fit(

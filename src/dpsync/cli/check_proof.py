@@ -1,15 +1,18 @@
-"""What `dpsync check` sees of the proof with others: copies of the DPO, witnesses, time stamps, published hashes."""
+"""What `dpsync check` sees of the proof: what the DPO, witnesses and others have of it, and what is held of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from urllib.parse import urlsplit
 
+from dpsync.alert_causes import AlertCause
+from dpsync.alerts import last_said
+from dpsync.cases import holds
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.custody.marks import anchored
 from dpsync.errors import NoteInvalid
 from dpsync.installation import Installation
 from dpsync.ledger.cosignature import WitnessKey
-from dpsync.reports.words import day
+from dpsync.reports.words import day, several
 from dpsync.running import checkpoint_mail, cosigning, stamping
 from dpsync.settings.sections import StampSection
 
@@ -48,13 +51,40 @@ def _cosigned(there: Installation, line: str, today: date) -> CheckLine:
     except NoteInvalid as wrong:
         return CheckLine("witness", CheckResult.PROBLEM, f"{line.partition('+')[0]}: {wrong.message}")
     last = there.read(lambda connection: cosigning.newest(connection, key))
-    what = f"cosigned the ledger{f', {last.size:,} entries of it,' if last else ''}"
-    return _line(key.name, what, last.on if last else None, cosigning.PATIENCE, today)
+    on, what = last.on if last else None, f"cosigned the ledger{f', {last.size:,} entries of it,' if last else ''}"
+    refused = _refused(there, AlertCause.WITNESS, key.name, on)
+    return refused or _line(key.name, what, on, cosigning.PATIENCE, today)
 
 
 def _stamped(there: Installation, authority: StampSection, today: date) -> CheckLine:
-    on = there.read(lambda connection: stamping.newest(connection, stamping.name_of(authority)))
-    return _line(urlsplit(authority.url).netloc, "stamped the ledger with the time", on, stamping.PATIENCE, today)
+    name = stamping.name_of(authority)
+    on = there.read(lambda connection: stamping.newest(connection, name))
+    what = "stamped the ledger with the time"
+    refused = _refused(there, AlertCause.STAMP, name, on)
+    return refused or _line(urlsplit(authority.url).netloc, what, on, stamping.PATIENCE, today)
+
+
+_ASK: Mapping[AlertCause, tuple[str, str]] = {
+    AlertCause.WITNESS: ("witness", "ask whoever runs it, or name another in [ledger] witnesses"),
+    AlertCause.STAMP: ("time stamps", "look at [ledger] stamps, or name another there"),
+}
+
+
+def _refused(there: Installation, cause: AlertCause, name: str, on: date | None) -> CheckLine | None:
+    """What came in the place of a good answer since `on`, of which somebody was told: no waiting brings it."""
+    said = there.read(lambda connection: last_said(connection, cause, name))
+    if said is None or (on is not None and said[0].astimezone(there.zone).date() <= on):
+        return None
+    kind, way_out = _ASK[cause]
+    return CheckLine(kind, CheckResult.PROBLEM, f"{said[1]}. dpsync asks again every hour: {way_out}")
+
+
+def evidence_held(there: Installation, now: datetime) -> Iterator[CheckLine]:
+    """Of how many requests a person has the evidence held: what is kept for longer must be seen to be."""
+    if held := there.read(lambda connection: holds.held(connection, now.astimezone(there.zone).date())):
+        first = next(iter(held.values()))
+        text = f"of {several(len(held), 'request')} it is held, of {first.request_id[:8]} until {day(first.until)}"
+        yield CheckLine("evidence", CheckResult.OK, f"{text}: `dpsync forgotten` says of each by whom and why")
 
 
 def _line(who: str, what: str, on: date | None, patience: timedelta, today: date) -> CheckLine:

@@ -58,7 +58,7 @@ def receipt(
     since: Since = None,
     proofs: Proofs = False,
 ) -> int:
-    """Write the proof of one request, and the program that checks it without dpsync. Exit code 3: not complete yet."""
+    """Write the proof of one request, and the program that checks it without dpsync. Exit code 3: not all are told."""
     from dpsync.cli.opening import full_id, installation
 
     talk: Talk = ctx.obj
@@ -70,7 +70,7 @@ def receipt(
     with installation(talk) as there:
         request_id = full_id(there, request)
         path = _placed(output, request_id)
-        kept, silent = _proof(there, request_id, path)
+        kept, missing = _proof(there, request_id, path)
         also = [_page(there, path, chosen, email or "")] if chosen is not ReceiptForm.JSON else []
         step = _step(there, path, since) if since else None
         also += [step] if step else []
@@ -79,8 +79,8 @@ def receipt(
     talk.data("\n".join(map(str, (path, *also))))
     given = f" --checkpoint {shlex.quote(str(since))} --consistency {step.name}" if step else ""
     _say_what_to_do(talk, path, kept, f"--key '{key}' --email ADDRESS{given}")
-    if silent:
-        talk.warn(f"Not complete yet: {', '.join(silent)} has not answered. Until then the check says STILL OPEN.")
+    if missing:
+        talk.warn(f"Not complete yet: {', '.join(missing)} not told. Until then the check says STILL OPEN.")
         return Exit.PARTLY
     return Exit.DONE
 
@@ -123,27 +123,27 @@ _KEPT = "as it was kept before the request was forgotten"
 
 
 def _proof(there: "Installation", request_id: str, path: Path) -> tuple[str, list[str]]:
-    """Write the receipt and its verifier; gives as of when, and of whom it has no word.
+    """Write the receipt and its verifier; gives as of when, and who is not told.
 
     What is forgotten can no longer be opened: then the kept receipt is copied.
     """
     from dpsync.cli.opening import written
-    from dpsync.ledger.receipt import dump, read_sealed, silent
+    from dpsync.ledger.receipt import dump, read_sealed, untold
     from dpsync.ledger.receipt_folder import VERIFIER
 
     kept = there.settings.ledger.receipts / f"{request_id}.json"
     try:
         value = there.receipt(request_id, there.clock.now())
-        content, said, unheard = dump(value), "as of now", silent(value)
+        content, said, missing = dump(value), "as of now", untold(value)
     except NotFound:
         if not kept.exists():
             raise
         content, said = kept.read_bytes(), _KEPT
-        unheard = silent(read_sealed(content, request_id, there.log.keys))
+        missing = untold(read_sealed(content, request_id, there.log.keys))
     beside = path.parent / VERIFIER.name
     written(beside, VERIFIER.read_bytes())
     written(path, content)  # last: where it stands, all of it does
-    return said, unheard
+    return said, missing
 
 
 def _page(there: "Installation", path: Path, form: ReceiptForm, email: str) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import entry, merkle, note
+from dpsync.model import CLOSED_STATES
 
 FORMAT = "dpsync-receipt/1"
 REHEARSAL = "REHEARSAL"
@@ -99,10 +100,15 @@ def dump(receipt: Mapping[str, Any]) -> bytes:
     return json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n"
 
 
-def silent(receipt: Mapping[str, Any]) -> list[str]:
-    """The processors of whom no entry says a word yet: before that the verifier does not take the story for whole."""
-    spoken = {entry.decode(base64.b64decode(logged["body"])).get("dest") for logged in receipt["entries"]}
-    return [name for name in receipt["processors"] if name not in spoken]
+def untold(receipt: Mapping[str, Any]) -> list[str]:
+    """The processors that do not have the instruction yet, or not any more, and at which nothing closed the story."""
+    said = (entry.decode(base64.b64decode(logged["body"])) for logged in receipt["entries"])
+    last = {one.get("dest"): one for one in said if "state" in one}
+    return [name for name in receipt["processors"] if not _is_told(last.get(name))]
+
+
+def _is_told(last: Mapping[str, str | int] | None) -> bool:
+    return last is not None and (last["state"] in CLOSED_STATES or bool(last["rung"] and last.get("told", 1)))
 
 
 def tlog_proof(receipt: Mapping[str, Any], idx: int) -> str:

@@ -332,10 +332,11 @@ def main(arguments: list[str]) -> int:
     files = [*arguments[:1], *kept, *steps, *policy]
     absent = [name for name in files if not Path(name).is_file()]
     no_key = any(len(one.strip().split("+", 2)) < 3 for one in key)
+    helped = arguments in (["--help"], ["-h"])
     if len(arguments) % 2 == 0 or not taken or absent or no_key:
         said = f"There is no file {absent[0]}.\n" if absent else "That is no verifier key line.\n" * no_key
-        sys.stdout.write(f"{said}{__doc__}")
-        return 64
+        sys.stdout.write(__doc__ if helped else f"{said}{__doc__}")
+        return 0 if helped else 64
     try:
         read = [tuple(Path(file).read_bytes().decode() for file in files) for files in (kept, steps)]
         trusted = Path(policy[0]).read_bytes() if policy else None
