@@ -136,6 +136,7 @@ def test_a_cosignature_under_an_older_checkpoint_says_nothing_of_newer_entries()
         steps = (files[size, last],) if size < last else ()
         said = verify_receipt.check(raw, LINE, None, cosigned(notes[size], ONE), steps, POLICY.encode())
         assert any(line.startswith(starts) for line in said), size
+        assert any("No witness of your policy cosigned all" in line for line in said) is (size < last), "the reason"
 
 
 @pytest.mark.parametrize(

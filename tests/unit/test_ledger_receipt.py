@@ -243,7 +243,6 @@ def test_a_faulty_receipt_exits_with_2_and_says_what_failed(run: Run, tmp_path: 
     ("arguments", "said"),
     [
         ((), "Checks a receipt"),
-        (("--help",), "There is no file --help."),
         (("nowhere.json",), "There is no file nowhere.json."),
         (("receipt.json", "--key"), "Checks a receipt"),
         (("receipt.json", "--colour", "x"), "Checks a receipt"),

@@ -30,6 +30,7 @@ GRADES = {
     4: "witnessed: a witness that you trust saw one history; together with that witness another could be shown",
     5: "quorum: the witnesses that your policy asks for saw one history; all of them together could show another",
 }
+UNSEEN = " No witness of your policy cosigned all of these entries: give --checkpoint, a newer one that it cosigned."
 CLOSED = {"superseded", "withdrawn", "settled", "exempt"} | DONE
 
 
@@ -129,9 +130,8 @@ def witnesses(policy: bytes, key: str, notes: list[str]) -> tuple[list[str], boo
         elif word == "group" and len(rest) > 2 and named and set(rest[2:]) <= set(known):
             said = int(rest[1]) if re.fullmatch("[0-9]{1,3}", rest[1]) else 0
             least = {"any": 1, "all": len(rest) - 2}.get(rest[1], said)
-            demand(
-                0 < least <= len(rest) - 2, f"line {number} of the policy asks for none of its group or for too many"
-            )
+            fits = 0 < least <= len(rest) - 2
+            demand(fits, f"line {number} of the policy asks for none of its group or for too many")
             used += rest[2:]
             known[rest[0]] = sum(known[member] for member in rest[2:]) >= least
         elif word == "quorum" and len(rest) == 1 and not named:
@@ -190,9 +190,8 @@ def continues(one: Head, other: Head, keys: list[str], steps: tuple[str, ...]) -
             well = found == (known[old], top) and name == origin and known.setdefault(larger, top) == top
             demand(well, f"{larger} entries do not continue those {old}")
     demand(until[1] in known, "no consistency file leads from your checkpoint to that of the receipt, or back")
-    demand(
-        (origin, known[until[1]]) == until[::2], "your checkpoint and that of the receipt are of two different ledgers"
-    )
+    same = (origin, known[until[1]]) == until[::2]
+    demand(same, "your checkpoint and that of the receipt are of two different ledgers")
 
 
 def plain(part: object) -> bool:
@@ -305,7 +304,8 @@ def check(
         "Its ledger continues, or is continued by, that of your checkpoint."
         if kept
         else "NOT CHECKED: whether the ledger was made anew; give --checkpoint, one that somebody else kept.",
-        f"GRADE {grade} of 6, {GRADES[grade]}." + f" Cosigned by {', '.join(seen)}." * bool(seen),
+        f"GRADE {grade} of 6, {GRADES[grade]}."
+        + (f" Cosigned by {', '.join(seen)}." if seen else UNSEEN * bool(policy)),
         "Not proved: that what a processor said is true; what was never recorded.",
     ]
 
@@ -332,8 +332,7 @@ def main(arguments: list[str]) -> int:
     files = [*arguments[:1], *kept, *steps, *policy]
     absent = [name for name in files if not Path(name).is_file()]
     no_key = any(len(one.strip().split("+", 2)) < 3 for one in key)
-    helped = arguments in (["--help"], ["-h"])
-    if len(arguments) % 2 == 0 or not taken or absent or no_key:
+    if (helped := arguments in (["--help"], ["-h"])) or len(arguments) % 2 == 0 or not taken or absent or no_key:
         said = f"There is no file {absent[0]}.\n" if absent else "That is no verifier key line.\n" * no_key
         sys.stdout.write(__doc__ if helped else f"{said}{__doc__}")
         return 0 if helped else 64
