@@ -10,7 +10,7 @@ import typer
 
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
-from dpsync.errors import Exit, UsageError
+from dpsync.errors import Exit, UsageError, first_few
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -233,8 +233,8 @@ def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
         talk.table(("WHO", ""), who_rows(found.who))
     left = found.summary.open - len(found.rows)
     talk.say(found.head + (f" {left:,} more are not shown (--limit)." if left > 0 else ""))
-    for wrong in found.proof:
-        talk.warn(f"This cannot be relied on: {wrong}")
+    if found.proof:
+        talk.warn(f"This cannot be relied on: {first_few(found.proof)}")
     for stopped in found.stopped:
         talk.say(f"{stopped.sentence}.")
     if found.unasked:
