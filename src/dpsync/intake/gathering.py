@@ -57,7 +57,8 @@ def gathered(unit: Unit, controller: Controller, asked: Asked) -> Received | Ask
         sealed = key.seal(serialization.to_bytes(wider), first["request_id"].encode())
         connection.execute(update(t.request).where(_R.id == first["request_id"]).values(sealed=sealed))
         known = leading(before, proof)
-        proof_boxes.put(connection, controller.keys, [one for one in leading(wider, proof) if one not in known])
+        more = [one for one in leading(wider, proof) if one not in known]
+        proof_boxes.put(connection, controller.keys, more, asked.now.year)
         _meet(unit, controller, asked, first["request_id"])
     return Received(first["request_id"], held=_is_held(connection, first["request_id"]), repeated=True)
 
