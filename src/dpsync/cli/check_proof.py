@@ -18,7 +18,7 @@ from dpsync.settings.sections import StampSection
 
 
 def with_others(there: Installation, now: datetime) -> Iterator[CheckLine]:
-    """Whether somebody else holds what shows a rewriting, as the settings say."""
+    """Whether somebody else holds what shows a rewriting, as the settings say; and whose evidence is held."""
     today = now.astimezone(there.zone).date()
     yield from _mailed(there, today)
     for one in there.settings.ledger.witnesses:
@@ -31,6 +31,7 @@ def with_others(there: Installation, now: datetime) -> Iterator[CheckLine]:
         if lost:
             text = f"{lost:,} of the files are not written, or gone: dpsync writes them when it starts"
         yield CheckLine("published hashes", CheckResult.WAITING if lost else CheckResult.OK, text)
+    yield from evidence_held(there, now)
 
 
 def _mailed(there: Installation, today: date) -> Iterator[CheckLine]:

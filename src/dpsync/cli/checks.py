@@ -22,7 +22,7 @@ from dpsync.cli.check_doors import (
 )
 from dpsync.cli.check_hooks import hook_lines
 from dpsync.cli.check_lines import CheckLine, CheckResult
-from dpsync.cli.check_proof import evidence_held, with_others
+from dpsync.cli.check_proof import with_others
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.check_sources import list_lines
 from dpsync.cli.console import Talk
@@ -80,7 +80,6 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += [*letters_that_wait(there), *questions_that_wait(there)]
             lines += month_report_of(there, there.clock.now())
             lines += [*with_others(there, there.clock.now()), *_drill(there, there.clock.now())]
-            lines += evidence_held(there, there.clock.now())
             lines += pdf_lines()
             lines += refused_of(there, there.clock.now())
             lines += calendar_lines(there, there.clock.now())

@@ -67,7 +67,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
 
     errors: ClassVar[tuple[Error, ...]] = ()
     """The vendor's table of errors, which its calls go by."""
-    forgets: ClassVar[frozenset[str]] = frozenset({"erased/"})
+    forgets = frozenset({"erased/"})
 
     def __init__(self, settings: SettingsT, kit: Kit, *, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings, kit)
@@ -189,11 +189,10 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
 
     def _every_place(self, calls: CallsT) -> Iterator[PlaceT]:
         """Every place, of which there is one at least: an account that shows none proves nothing. Raises `Ended`."""
-        shown = False
-        for place in self.places(calls):
-            shown = True
-            yield place
-        if not shown:
+        shown: PlaceT | None = None
+        for shown in self.places(calls):
+            yield shown
+        if shown is None:
             raise refused(NO_PLACE)
 
     def _addresses(self, instruction: Instruction) -> tuple[str, ...]:
