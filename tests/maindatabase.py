@@ -29,6 +29,11 @@ class MainDatabase:
     admin: Engine
     url: str
 
+    @property
+    def login(self) -> str:
+        """What dpsync is called there, as a grant names it."""
+        return "'dpsync'@'localhost'" if self.kind == "mysql" else f"{make_url(self.url).username}"
+
     def run(self, *statements: str, **values: object) -> None:
         """Change something, as the program does that owns it: each statement a transaction."""
         for statement in statements:
@@ -45,7 +50,8 @@ class MainDatabase:
         parts = [sql] if self.kind == "postgresql" else _statements(sql)
         connection = self.admin.raw_connection()
         for part in [*parts, *grants]:
-            connection.cursor().execute(part.replace("dpsync.example.org", "localhost"))
+            told = part.replace("dpsync.example.org", "localhost").replace(" TO dpsync;", f" TO {self.login};")
+            connection.cursor().execute(told)
         connection.commit()
         connection.close()
 
@@ -86,23 +92,23 @@ def sqlite_main(folder: Path) -> Iterator[MainDatabase]:
 
 @contextmanager
 def postgresql_main(url: str) -> Iterator[MainDatabase]:
-    name = f"{make_url(url).database}_main"
+    name = role = f"{make_url(url).database}_main"  # a role is one of all databases of a server
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text("DROP ROLE IF EXISTS dpsync"))
-        connection.execute(text(f"CREATE ROLE dpsync LOGIN PASSWORD '{PASSWORD}'"))
+        connection.execute(text(f"DROP ROLE IF EXISTS {role}"))
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"))
         connection.execute(text(f"CREATE DATABASE {name}"))
     there = make_url(url).set(database=name)
     engine = create_engine(there)
     try:
-        limited = there.set(username="dpsync", password=PASSWORD, drivername="postgresql")
+        limited = there.set(username=role, password=PASSWORD, drivername="postgresql")
         yield MainDatabase("postgresql", engine, limited.render_as_string(hide_password=False))
     finally:
         engine.dispose()
         with server.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-            connection.execute(text("DROP ROLE dpsync"))
+            connection.execute(text(f"DROP ROLE {role}"))
         server.dispose()
 
 
@@ -116,7 +122,7 @@ class MariaDb:
 
     def install(self) -> None:
         command = ["mariadb-install-db", "--no-defaults", f"--datadir={self._folder / 'data'}", "--user=root"]
-        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        command += ["--auth-root-authentication-method=normal"]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
 
     def start(self) -> None:

@@ -113,7 +113,7 @@ def test_a_missing_trigger_and_a_login_that_may_do_too_much_are_alarms(there: Po
     assert (alert.cause, alert.role) == ("outbox-changed", "operator")
     assert "lacks dpsync_person_delete: changes there reach nobody" in alert.text
     if main.kind != "sqlite":  # there, who may do what is up to the file
-        main.run(f"GRANT SELECT ON person TO {'dpsync@localhost' if main.kind == 'mysql' else 'dpsync'}")
+        main.run(f"GRANT SELECT ON person TO {main.login}")
         (problem,) = problems_of(there.outbox(), TRIGGERS[:2])
         assert "may do more than read and update dpsync_outbox" in problem
 

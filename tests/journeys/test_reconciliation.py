@@ -44,8 +44,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) 
         yield request.getfixturevalue("there")
         return
     with on_a_server(request) as database:
-        login = "dpsync" if database.kind == "postgresql" else "'dpsync'@'localhost'"
-        database.run(TABLE, f"GRANT SELECT ON people TO {login}")
+        database.run(TABLE, f"GRANT SELECT ON people TO {database.login}")
         with reconciled(tmp_path, sqlite_template, database) as made:
             yield made
 
