@@ -162,6 +162,14 @@ def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str
 # --- the file itself
 
 
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.dictionaries(st.text(), st.recursive(_LEAVES, lambda of: st.lists(of) | st.dictionaries(st.text(), of))))
+def test_a_receipt_is_spelled_as_json_spells_it(value: dict[str, Any]) -> None:
+    assert receipt.dump(value) == json.dumps(value, sort_keys=True, indent=1).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     ("last", "named"),
     [
