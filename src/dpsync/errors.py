@@ -4,7 +4,6 @@ A message never holds an identifier, a secret or the text of another library's e
 the URL a person.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -12,17 +11,6 @@ from typing import Any, Final
 _SMTP: Final = "SMTP "
 MAIL_HOST: Final = f" to {_SMTP}"
 """What stands in the reason of whatever our own mail host refused, and in no other."""
-
-
-FEW: Final = 3
-"""How many problems of one kind a sentence names: of a whole folder of them it would be a page long."""
-
-
-def first_few(problems: Sequence[str]) -> str:
-    """The first of them in one sentence, and how many more there are."""
-    more = len(problems) - FEW
-    named = "; ".join(problems[:FEW])
-    return f"{named}; and {more:,} more: `dpsync verify` names each" if more > 0 else named
 
 
 class Exit(IntEnum):

@@ -196,3 +196,13 @@ def test_letters_that_are_due_are_looked_for_while_others_write(world: World) ->
     assert sum(one.rows for one in asked if one.writes) < 120
     with reading(world.engine) as connection:
         assert len(letters_due.look(connection, controller, now)) == 1, "the next one has moved up"
+
+
+def test_letters_are_looked_for_in_lists_that_are_made_once_and_not_for_each_request(world: World) -> None:
+    many(world, 2)
+    with reading(world.engine) as connection, asked_of_databases() as asked:
+        letters_due.look(connection, world.controller, world.clock.now() + 29 * DAY)
+    (said,) = [one.statement for one in asked if "letter_by" in one.statement and "withdrawal" in one.statement]
+    for table in ("withdrawal", "decision"):
+        assert f"SELECT {table}.request_id" in said
+        assert f"WHERE {table}.request_id = request.id" not in " ".join(said.split()), "100,000 times"

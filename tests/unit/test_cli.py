@@ -29,7 +29,8 @@ from dpsync.cli.checks import head_line, worst_exit
 from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
 from dpsync.cli.reference import EXITS, commands_page
-from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError, first_few
+from dpsync.custody.differences import first_few
+from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError
 from dpsync.known_connectors import connector_class, connector_names
 from dpsync.settings import load
 from tests.shapes import documented, paths_of

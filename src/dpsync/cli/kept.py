@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from dpsync.cli.check_lines import CheckLine, CheckResult
-from dpsync.errors import FEW, KeyProblem, StoreAway
+from dpsync.custody.differences import FEW
+from dpsync.errors import KeyProblem, StoreAway
 from dpsync.installation import Installation
 from dpsync.paths import TroubleKind
 from dpsync.soundness import Soundness

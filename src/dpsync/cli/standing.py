@@ -10,7 +10,7 @@ import typer
 
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
-from dpsync.errors import Exit, UsageError, first_few
+from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -123,8 +123,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
         )
         return rows, summary_of(rows) if every or request_id else summary(connection, now)
 
-    rows, counted = there.read(work)
-    alone = unasked(there)
+    (rows, counted), alone = there.read(work), unasked(there)
     return _Found(
         rows=for_our_operator(rows, alone),
         summary=counted,
@@ -221,6 +220,7 @@ def _show_json(talk: Talk, found: _Found) -> None:
 
 
 def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
+    from dpsync.custody.differences import first_few
     from dpsync.reports.conversations import retention_duties
     from dpsync.reports.who import who_rows
     from dpsync.reports.words import several

@@ -1,16 +1,26 @@
 """What was found outside the database at one moment, and what of it the database says otherwise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from dpsync.errors import AcceptedLost, LedgerTampered, ProofDamaged, first_few
+from dpsync.errors import AcceptedLost, LedgerTampered, ProofDamaged
 from dpsync.journal import Stretch
 from dpsync.ledger.anchors import Outside
 
 T = TypeVar("T")
+
+FEW: Final = 3
+"""How many problems of one kind a sentence names: of a whole folder of them it would be a page long."""
+
+
+def first_few(problems: Sequence[str]) -> str:
+    """The first of them in one sentence, and how many more there are."""
+    more = len(problems) - FEW
+    named = "; ".join(problems[:FEW])
+    return f"{named}; and {more:,} more: `dpsync verify` names each" if more > 0 else named
 
 
 class Reader(Protocol):

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, select, update
 from dpsync import durable, journal_comparison, paths
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError, first_few
+from dpsync.custody.differences import first_few
+from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
 from dpsync.installation import Installation
 from dpsync.intake.sweeping import after_recovery
 from dpsync.journal import AcceptedRequest, Journal, Stretch

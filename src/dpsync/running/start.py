@@ -10,9 +10,9 @@ from dpsync import journal_comparison, key_register, own_store, telemetry
 from dpsync import settings as configuration
 from dpsync.alerts import tell_of_useless
 from dpsync.channels import useless
-from dpsync.custody.differences import Differences
+from dpsync.custody.differences import Differences, first_few
 from dpsync.custody.marks import anchored
-from dpsync.errors import KeyProblem, StoreProblem, first_few
+from dpsync.errors import KeyProblem, StoreProblem
 from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.ledger.audit import Verification

@@ -102,8 +102,9 @@ def owed(
     r, p, d, w = t.request.c, t.propagation.c, t.decision.c, t.withdrawal.c
     longer = extensions.all_of(connection)
     going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
-    taken_back = select(w.request_id).where(w.request_id == r.id).exists()
-    excused = select(d.request_id).where(d.request_id == r.id, d.kind == NOBODY_ASKED).exists()
+    # Few are either: each list is made once, where a look for each of 100,000 requests took two thirds of this.
+    asked_still = r.id.not_in(select(w.request_id))
+    excused = r.id.in_(select(d.request_id).where(d.kind == NOBODY_ASKED))
     last, first = (today + ahead).isoformat(), (today - GIVEN_UP).isoformat()
     usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
     from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + ahead - LETTER).isoformat())
@@ -113,7 +114,7 @@ def owed(
     answered = _answered(connection, day_of, chosen)
     rows = connection.execute(
         select(r.id, r.right, r.starts_on, r.letter_by)
-        .where(chosen, or_(going, ~taken_back), ~excused)
+        .where(chosen, or_(asked_still, going), ~excused)
         .order_by(r.ordinal)
     ).all()
     return [
