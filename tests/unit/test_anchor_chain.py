@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from dpsync.ledger import anchor_chain, entry, note
 from dpsync.ledger.anchor_chain import absent, missed, unlike
+from dpsync.ledger.audit import FORKED
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from tests.unit.test_ledger_receipt import NOW, ORIGIN, SIGNER
@@ -189,7 +190,7 @@ def test_a_cosigned_checkpoint_of_another_history_is_named(ledger: tuple[Log, Co
     other = note.sign(note.Checkpoint(log.origin, 1, bytes(32)), log.signer)
     (tmp_path / "000000000001.cosigned").write_text(other)
     (problem,) = unlike(connection, log, tmp_path)
-    named = "anchor 000000000001.cosigned: checkpoint 1: the ledger's first 1 entries have another root"
+    named = f"anchor 000000000001.cosigned: checkpoint 1: the ledger's first 1 entries have another root{FORKED}"
     assert problem == named
     for end in ("gap", "gap-recorded"):
         accepted = tmp_path / f"000000000001.{end}"

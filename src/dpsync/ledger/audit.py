@@ -10,6 +10,7 @@ from dpsync.ledger import merkle, note, stored
 from dpsync.ledger.walk import MOST_PROBLEMS, Problems, Progress, Walk
 from dpsync.store import tables
 
+FORKED = " (another history: keep every copy as it is, tell the data protection officer, and run `dpsync verify`)"
 OLDER = " (an older copy? Look for the newest database, with its -wal. If it is gone: `dpsync recover`)"
 
 
@@ -64,7 +65,7 @@ def against_note(
         root = merkle.frontier_root(stored.frontier(connection, head.size))
     except LedgerTampered as error:
         return (f"{place}: {error.message}",)
-    return () if root == head.root else (f"{place}: the ledger's first {head.size} entries have another root",)
+    return () if root == head.root else (f"{place}: the ledger's first {head.size} entries have another root{FORKED}",)
 
 
 def verify(
