@@ -13,7 +13,7 @@ import requests
 
 from dpsync.cli.standing import standing_of
 from dpsync.connector import ObservesOptOuts, OptOutHint
-from dpsync.errors import NotFound
+from dpsync.errors import DecisionRefused, NotFound
 from dpsync.intake import identity
 from dpsync.intake.held_merges import Merging
 from dpsync.intake.lists.reading import ListRow
@@ -26,7 +26,7 @@ from dpsync.intake.reconciliation.listed import Listed
 from dpsync.intake.reconciliation.ours import ours_of
 from dpsync.intake.remedies import Remedy, carry_out, remedies_at
 from dpsync.intake.sweeping.sweep import sweep_of
-from dpsync.intake.welcome import NewConsent, welcome
+from dpsync.intake.welcome import NewConsent, welcome, welcome_back
 from dpsync.model import Right, State
 from dpsync.person_letters.compose import Asks
 from dpsync.person_letters.service import letter_to
@@ -241,6 +241,11 @@ def test_who_is_back_in_one_interest_group_is_found_and_asked_about_for_that_gro
         assert sweep(there) == {"contactable": 1}
         asked = [row.request_id for row in there.rows(question)]
         assert asked == [events.id], "not the newer one: that is of a group that they are not back in"
+        consent = NewConsent(there.clock.now(), "signed up at the fair")
+        with pytest.raises(DecisionRefused, match="let the record stay"):
+            there.service.write(
+                lambda unit: welcome_back(unit, there.service.controller, events.id, consent, DANA, there.clock.now())
+            )
 
 
 def test_who_is_back_on_a_list_or_a_channel_of_brevos_is_found(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ WELCOMED: Final = "person welcomed"
 
 ENDED: Final = (Right.OPT_OUT.value, Right.ERASURE.value)
 """What a new consent ends."""
+OF_A_PART: Final = "it is an opt-out from a part, which no new consent ends here: let the record stay, and say why"
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
 _STOPPED: Final = (State.WITHDRAWN.value, State.SUPERSEDED.value)
 _A, _R, _P, _S = t.alias.c, t.request.c, t.propagation.c, t.shelf.c
@@ -78,6 +79,8 @@ def welcome_back(
     by.demand(reason=True)
     if consent.at > now:
         raise DecisionRefused("that day is still to come")
+    if unit.connection.execute(select(_R.scope).where(_R.id == request_id)).scalar():
+        raise DecisionRefused(OF_A_PART)
     own = select(_R.person).where(_R.id == request_id).scalar_subquery()
     names = _A.pseudonym.in_(select(_OWN.c.pseudonym).where(_OWN.c.person == own))
     try:
