@@ -48,12 +48,6 @@ def complain(there: Installation, one: Asked) -> None:
     there.service.write(lambda unit: open_complaint(unit, there.service.controller, about, DANA, now))
 
 
-def on(there: Installation, days: int) -> None:
-    """So many days on at once, all but the weeks within which what destroys goes on."""
-    there.clock.advance(timedelta(days=days - 21))
-    later(there, 21)
-
-
 def close(there: Installation) -> None:
     """Every complaint has its outcome, and the person was told."""
     now, controller = there.clock.now(), there.service.controller
@@ -135,7 +129,8 @@ def test_whoever_is_not_finished_for_long_is_wrapped_under_the_present_key_and_s
         opened = keys.unwrap(anew.wrapped_key, one.id, anew.key_month)
         assert opened.commit_key == keys.unwrap(before.wrapped_key, one.id, MONTH).commit_key
         whole(there)
-        later(there, 28)
+        later(there, 21)
+        later(there, 21)
         assert not month_key(there).exists()
         assert request_of(there, one).sealed is not None
         assert there.state(one, "forms") is not State.VERIFIED
@@ -213,9 +208,9 @@ def test_a_spoilt_row_is_named_and_keeps_no_other_key_from_being_destroyed(tmp_p
         there.service.keys.begin_month("2026-01")
         print_of_it = there.service.keys.month_fingerprint("2026-01")
         rows = [{"key": "key:month:2026-01", "value": print_of_it}, {"key": key, "value": "x"}]
-        on(there, 42)
+        later(there, 42)
         there.service.write(lambda unit: insert_or_replace_all(unit.connection, t.meta, rows))
-        on(there, 36)
+        later(there, 36)
         assert not month_key(there).exists()
         with pytest.raises(StoreProblem, match=rf"not what was written there \({key}\)"):
             forgetting.forget(there.service, there.clock.now())
@@ -228,7 +223,7 @@ def test_a_spoilt_row_about_the_clock_stops_all_forgetting(tmp_path: Path) -> No
         later(there, 14)
         spoilt = update(t.meta).where(t.meta.c.key == "forgetting").values(value="2026-11-20T09:00:00+00:00 x")
         there.service.write(lambda unit: unit.connection.execute(spoilt))
-        on(there, 42)
+        later(there, 42)
         assert request_of(there, one).sealed is not None
         with pytest.raises(StoreProblem, match=r"not what was written there \(forgetting\)"):
             forgetting.forget(there.service, there.clock.now())
@@ -250,8 +245,8 @@ def test_what_a_back_up_brings_back_of_a_destroyed_month_is_forgotten_again_and_
         taken = take(there.service, tmp_path / "backups")
         told(there, left)
         close(there)
-        on(there, 42)
-        on(there, 36)
+        later(there, 42)
+        later(there, 36)
         assert not month_key(there).exists()
         assert try_out(there.service, taken).problems == ()
         the_disk_is_lost(there, elsewhere)
