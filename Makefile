@@ -37,7 +37,7 @@ check: $(READY)  ## format, lint, types, import rules, sizes and docstrings
 
 test: $(READY)  ## everything that must be green, on SQLite and on a real PostgreSQL
 	@$(BIN)/pytest -n 0 -q --collect-only >/dev/null || true  # compiles the tests once, and not in each of four processes
-	$(BIN)/pytest
+	$(BIN)/pytest $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/test_sizes.py)  # which `check` runs
 
 test-both: $(READY)  ## all of it, and on PostgreSQL also what is about a page, a mail or a vendor
 	$(BIN)/pytest --both
