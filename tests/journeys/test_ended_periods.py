@@ -217,6 +217,7 @@ def test_words_that_come_after_the_forgetting_go_as_many_days_after_they_came(
         later(there, 16)
         assert request_of(there, one).wrapped_key is None
         decided(there, one, "LATE: her lawyer rang", date(2027, 3, 1))
+        assert judge(there.service, there.clock.now(), full=True).problems == (), "a late decision is committed, too"
         answered(there, one, "Carl Clerk", "LATE: she is on our list")
         after = there.clock.now() + timedelta(days=31)
         destroy(there, after - timedelta(days=2))

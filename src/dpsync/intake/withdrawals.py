@@ -41,8 +41,8 @@ def take_back(
         raise NotFound("a webhook names the whole id")
     row = {"source": withdrawal.source, "event_id": withdrawal.event_id, "body_mac": mac, "at": now}
     unit.connection.execute(insert(t.withdrawal).values(request_id=request_id, **row))
-    key = commitments.commit_key_if_kept(unit.connection, controller, request_id)
-    said = {"rows": commitments.rows_said(key, [("withdrawal", row)])} if key else {}
+    key = commitments.commit_key_for(unit.connection, controller, request_id)
+    said = {"rows": commitments.rows_said(key, [("withdrawal", row)])}
     unit.append(request_id, entry.encode(EntryKind.WITHDRAWN, now, req=request_id, **said))
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from secrets import token_bytes
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
@@ -73,15 +72,14 @@ def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey, Reques
 
 
 def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:
-    """What commits to whatever is said of a request. Where its key is destroyed, 32 bytes that nobody keeps: a person
-    can still decide what becomes of it, and what is committed then says nothing to anybody. Where its key does not
-    open, `rows.stand_in`.
+    """What commits to whatever is said of a request. Where its key is destroyed, or does not open, `rows.stand_in`: a
+    person can still decide what becomes of it, and the rows that tell so can still be compared.
     """
     try:
         key = request_key(keyring, row)
     except KeyProblem:
-        return rows.stand_in(keyring.keys, row["request_id"])
-    return key.commit_key if key else token_bytes(32)
+        key = None
+    return key.commit_key if key else rows.stand_in(keyring.keys, row["request_id"])
 
 
 def key_of(connection: Connection, keyring: Keyring, request_id: str) -> RequestKey | None:
@@ -92,10 +90,9 @@ def key_of(connection: Connection, keyring: Keyring, request_id: str) -> Request
         return None
 
 
-def commit_key_if_kept(connection: Connection, keyring: Keyring, request_id: str) -> bytes | None:
-    """What commits to whatever is said of it, None once it is shredded; where it does not open, `rows.stand_in`."""
-    row = _row(connection, request_id)
-    return commit_key_of(keyring, row) if row["wrapped_key"] is not None else None
+def commit_key_for(connection: Connection, keyring: Keyring, request_id: str) -> bytes:
+    """The same of the request of that id."""
+    return commit_key_of(keyring, _row(connection, request_id))
 
 
 def asked_by(connection: Connection, keyring: Keyring, request_id: str) -> Request | None:

@@ -16,7 +16,7 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, Right, Role, State
 from dpsync.propagation import forgetting, notes
 from dpsync.propagation.approvals import BY_LINK, Approvals, approvals
-from dpsync.propagation.commitments import Author, Keyring, commit_key_if_kept, key_of, rows_said
+from dpsync.propagation.commitments import Author, Keyring, commit_key_for, key_of, rows_said
 from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.questions import was_withdrawn
@@ -193,9 +193,9 @@ def remember(
     unit.connection.execute(insert(t.decision).values(row))
     more = entered if entered is not None else {"cause": detail} if detail else {}
     fields: dict[str, str | int] = {"req": request_id, "kind": str(kind), **more}
-    if commit_key := commit_key or commit_key_if_kept(unit.connection, keyring, request_id):
-        fields |= person.author.said(commit_key)
-        fields["rows"] = rows_said(commit_key, [("decision", row)])
+    commit_key = commit_key or commit_key_for(unit.connection, keyring, request_id)
+    fields |= person.author.said(commit_key)
+    fields["rows"] = rows_said(commit_key, [("decision", row)])
     unit.append(request_id, entry.encode(event, now, **fields))
 
 
@@ -254,8 +254,7 @@ def _released_now(
 def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person, now: datetime) -> None:
     """A yes that is not enough yet changes no state, and stands in the ledger all the same."""
     fields = {"req": row.request_id, "dest": row.processor, "right": row.right, "cause": Cause.APPROVAL.value}
-    if key := commit_key_if_kept(unit.connection, controller, row.request_id):
-        fields |= person.author.said(key)
+    fields |= person.author.said(commit_key_for(unit.connection, controller, row.request_id))
     unit.append(row.request_id, entry.encode(EntryKind.APPROVED, now, **fields))
 
 

@@ -19,7 +19,7 @@ from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
 from dpsync.propagation.alert_texts import alert
-from dpsync.propagation.commitments import Beside, commit_key_if_kept, rows_said
+from dpsync.propagation.commitments import Beside, commit_key_for, rows_said
 from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import is_about_no_person
@@ -178,11 +178,10 @@ def _keep(
         answered = Answer(counted, one.digest, status=one.status)
         record(unit, controller, Update(notice.propagation_id, [answered], now, cause=cause, beside=written))
         return
-    key = commit_key_if_kept(unit.connection, controller, notice.request_id)
+    key = commit_key_for(unit.connection, controller, notice.request_id)
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
-    if key:
-        fields["digest"] = entry.commitment(key, one.digest)
-        fields["rows"] = rows_said(key, written)
+    fields["digest"] = entry.commitment(key, one.digest)
+    fields["rows"] = rows_said(key, written)
     unit.append(notice.request_id, entry.encode(EntryKind.REPEAT, now, **fields))
     spoken = "unclear" if waits is WhyRead.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
