@@ -139,8 +139,10 @@ def test_the_server_of_a_run_that_was_killed_is_ended_by_the_next_run_and_no_oth
     pg.mkdir()
     killed = subprocess.Popen(["true"])
     killed.wait()
-    with subprocess.Popen(["sh", "-c", "read -r _", pg], stdin=subprocess.PIPE) as server:
-        until(lambda: called_by(server.pid))
+    # Whatever was begun in the background by a shell without job control ignores SIGQUIT.
+    command = ["env", "--default-signal=QUIT", "sh", "-c", "read -r _", pg]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
+        until(lambda: called_by(server.pid)[:1] == ["sh"])
         (pg / "postmaster.pid").write_text(f"{server.pid}\n{pg}\n")
         (pg / ".handle_pids.json").write_text(json.dumps([os.getpid() if runs else killed.pid]))
         end_what_was_left([tmp_path])

@@ -101,7 +101,12 @@ LATER = Retryable(reason="the vendor asks to wait")
 WRONG_DESK = Answer(AnswerKind.WRONG_RECIPIENT)
 
 CASES: list[tuple[Need, list[Event], set[State]]] = [
-    *((Need.DECIDE, held(cause), {State.PENDING}) for cause in Cause if cause is not Cause.CONTACT_UNVERIFIED),
+    *(
+        # A correction whose new values nobody knows is settled: a yes would say nothing.
+        (Need.DECIDE, held(cause), {State.SETTLED if cause is Cause.FOR_A_PERSON else State.PENDING})
+        for cause in Cause
+        if cause is not Cause.CONTACT_UNVERIFIED
+    ),
     (Need.DECIDE, held(Cause.APPROVAL, Cause.CONTACT_UNVERIFIED, Cause.COOLING_OFF), {State.HELD}),
     (Need.CONTACT, held(Cause.CONTACT_UNVERIFIED), {State.PENDING}),
     (Need.CONTACT, held(Cause.CONTACT_UNVERIFIED, Cause.COOLING_OFF), {State.HELD}),

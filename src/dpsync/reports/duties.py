@@ -216,7 +216,8 @@ def _words_of(line: PropagationLine) -> tuple[str, str]:
     settle = f"dpsync settle {{short}} {{names}} {_BY}"
     if Cause.FOR_A_PERSON in asks and line.right is Right.RECTIFICATION:
         found = (
-            "Find out what the {what} is to say, and enter that (dpsync submit rectification). Then settle this one."
+            "Find out what the {what} is to say, and enter that (dpsync submit rectification). Then settle this one at "
+            "{where}."
         )
         return found, settle
     return f"{sentence}. If nothing is to be done at {{where}}: {settle}", command

@@ -22,9 +22,14 @@ class KeptLine:
     default: str = ""
 
     @property
+    def set_by(self) -> str:
+        """What sets it, in brackets behind a space; "" where nothing does."""
+        return f" ({self.setting}; default: {self.default})" if self.setting else ""
+
+    @property
     def sentence(self) -> str:
         """How long, and what sets it."""
-        return f"{self.how_long} ({self.setting}; default: {self.default})" if self.setting else self.how_long
+        return self.how_long + self.set_by
 
 
 def kept_lines(settings: Settings) -> tuple[KeptLine, ...]:
