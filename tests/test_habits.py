@@ -140,7 +140,7 @@ def test_the_server_of_a_run_that_was_killed_is_ended_by_the_next_run_and_no_oth
     killed = subprocess.Popen(["true"])
     killed.wait()
     # Whatever was begun in the background by a shell without job control ignores SIGQUIT.
-    command = ["env", "--default-signal=QUIT", "sh", "-c", "read -r _", pg]
+    command = ["env", "--default-signal=QUIT", "sh", "-c", "read -r _", str(pg)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
         until(lambda: called_by(server.pid)[:1] == ["sh"])
         (pg / "postmaster.pid").write_text(f"{server.pid}\n{pg}\n")
