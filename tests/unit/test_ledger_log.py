@@ -1,20 +1,21 @@
 """The ledger in a database: appended in one piece, signed only as a continuation, and no change of it unseen."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, delete, func, insert, select, text, update
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dpsync.errors import LedgerTampered
 from dpsync.ledger import audit, entry, merkle, note, stored, walk
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log, protect
-from dpsync.ledger.stored import raw
+from dpsync.ledger.stored import plain as as_given
 from dpsync.ledger.walk import MOST_PROBLEMS, Problems, Walk
 from dpsync.store import tables as t
 from dpsync.store.database import writing
@@ -215,11 +216,11 @@ def test_a_check_reads_each_entry_and_each_node_once(copy: Connection, monkeypat
     monkeypatch.setattr(walk, "PAGE", 8)
     read: list[object] = []
 
-    def listed(kept: object) -> bytes:
-        read.append(kept)
-        return raw(kept)
+    def listed(found: CursorResult[Any]) -> Sequence[tuple[Any, ...]]:
+        read.extend(rows := as_given(found))
+        return rows
 
-    monkeypatch.setattr(stored, "raw", listed)
+    monkeypatch.setattr(stored, "plain", listed)
     Walk(copy, Problems(), 0, 45, {}, None).to(45)
     assert len(read) == copy.execute(select(func.count()).select_from(t.node)).scalar_one() + 45
 

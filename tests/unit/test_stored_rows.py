@@ -9,7 +9,8 @@ from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Ta
 
 from dpsync.ledger.evidence import AnswerCalls
 from dpsync.ledger.row_comparison import belongings
-from dpsync.ledger.stored_rows import _OF_STRETCH, PAGE, Stretched, _plain, beneath_of, named, printed_of, stretches
+from dpsync.ledger.stored import plain
+from dpsync.ledger.stored_rows import _OF_STRETCH, PAGE, Stretched, beneath_of, named, printed_of, stretches
 from dpsync.store import tables as t
 from dpsync.store.columns import EPOCH, Instant
 from tests.unit.test_ledger_receipt import NOW, ledger
@@ -160,7 +161,7 @@ def test_what_belongs_to_requests_is_found_by_indexes_and_never_by_going_through
 def test_what_was_read_is_closed_and_every_question_has_its_order() -> None:
     with three_requests() as connection:
         found = connection.execute(select(t.request.c.id).order_by(t.request.c.ordinal))
-        assert _plain(found) == [("r-2",), ("r-4",), ("r-6",)]
+        assert plain(found) == [("r-2",), ("r-4",), ("r-6",)]
         assert found.closed
     (_, order) = str(_OF_STRETCH["propagation"]).split("ORDER BY ")
     assert order == "request.ordinal, propagation.processor", "SQLite's index would give it anyhow"

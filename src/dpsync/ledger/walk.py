@@ -91,8 +91,8 @@ class Walk:
         for level in range(end.bit_length()):
             first, last = start >> level, end >> level
             of_it = (_NODE.level == level) & (_NODE.idx >= first) & (_NODE.idx < last)
-            hashes = self._connection.execute(select(_NODE.hash).where(of_it).order_by(_NODE.idx)).scalars()
-            kept = [stored.raw(one) for one in hashes]
+            hashes = stored.plain(self._connection.execute(select(_NODE.hash).where(of_it).order_by(_NODE.idx)))
+            kept: list[bytes] = [one for (one,) in hashes]
             if kept != wanted:
                 return None
             found[level] = first, kept
@@ -106,8 +106,8 @@ class Walk:
     def _leaves(self, start: int, end: int) -> list[bytes | None]:
         """The hashes of the page's entries; None, which fits nothing, of one that is no entry or is filed elsewhere."""
         of_it = (_ENTRY.idx >= start) & (_ENTRY.idx < end)
-        rows = self._connection.execute(select(_ENTRY.request_id, _ENTRY.body).where(of_it).order_by(_ENTRY.idx))
-        found = [_hash_of(filed, stored.raw(body)) for filed, body in rows]
+        asked = select(_ENTRY.request_id, _ENTRY.body).where(of_it).order_by(_ENTRY.idx)
+        found = [_hash_of(filed, body) for filed, body in stored.plain(self._connection.execute(asked))]
         return found if len(found) == end - start else []
 
     def _peaks_of(self, levels: _Levels, size: int) -> dict[int, bytes]:
@@ -157,7 +157,9 @@ class Walk:
         return kept
 
 
-def _hash_of(filed: str | None, body: bytes) -> bytes | None:
+def _hash_of(filed: str | None, body: object) -> bytes | None:
+    if not isinstance(body, bytes):
+        return None
     try:
         fits = entry.request_of(body) == filed
     except ValueError:
