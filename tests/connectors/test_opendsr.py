@@ -638,13 +638,16 @@ def test_a_word_that_is_not_the_processors_own_counts_for_nothing(made: dict[str
         stage.connector.probe()
 
 
-def revoked_list(folder: Path, *, numbers: Sequence[int] = (), by: Any = TRUSTED, ends: datetime = ENDS) -> Path:
-    """That of the authority of this page, as a file."""
+def revoked_list(
+    folder: Path, *, numbers: Sequence[int] = (), by: Any = TRUSTED, ends: datetime = ENDS, delta: bool = False
+) -> Path:
+    """That of the authority of this page, as a file. `delta`: of what changed alone."""
     issuer, made = x509.load_pem_x509_certificate(by.pem.encode()), x509.CertificateRevocationListBuilder()
     made = made.issuer_name(issuer.subject).last_update(BEGINS).next_update(ends)
     for number in numbers:
         one = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(BEGINS)
         made = made.add_revoked_certificate(one.build())
+    made = made.add_extension(x509.DeltaCRLIndicator(1), critical=True) if delta else made
     file = folder / "authority.crl"
     file.write_bytes(made.sign(by.key, SHA256()).public_bytes(Encoding.PEM))
     return file
@@ -664,6 +667,12 @@ def test_a_certificate_that_was_revoked_counts_for_nothing_and_neither_does_one_
     assert why(revoked_list(tmp_path, ends=NOW)) == revocation.OLD_LIST
     assert why(revoked_list(tmp_path, ends=NOW + timedelta(seconds=1))) == ""
     assert why(revoked_list(tmp_path, by=STRANGER)) == revocation.NO_LIST
+    assert why(revoked_list(tmp_path, delta=True)) == revocation.NO_LIST
+    older = revoked_list(tmp_path).read_bytes()
+    for delta in (True, False):
+        both = older + revoked_list(tmp_path, numbers=[own.serial_number], delta=delta).read_bytes()
+        (tmp_path / "authority.crl").write_bytes(both)
+        assert why(tmp_path / "authority.crl") == revocation.REVOKED
     der = x509.load_pem_x509_crl(revoked_list(tmp_path, numbers=[own.serial_number]).read_bytes())
     (tmp_path / "authority.crl").write_bytes(der.public_bytes(Encoding.DER))
     assert why(tmp_path / "authority.crl") == revocation.REVOKED

@@ -22,7 +22,7 @@ from dpsync import paths
 from dpsync.paths import Unusable
 
 REVOKED: Final = "the processor's certificate was revoked"
-NO_LIST: Final = "the list of revoked certificates cannot be read, or is of another authority"
+NO_LIST: Final = "the list of revoked certificates cannot be read, is of another authority, or is only a part"
 OLD_LIST: Final = "the list of revoked certificates is out of date"
 LARGEST: Final = 50_000_000
 """Bytes; those of the large public authorities have some millions."""
@@ -32,17 +32,28 @@ _PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", 
 
 def doubt(file: Path, chain: Sequence[Certificate], now: datetime) -> str:
     """Why a certificate does not count, "" where it does: unknown is no yes. `chain`: it, and then who signed it."""
-    leaf, issuer, why = chain[0], chain[min(1, len(chain) - 1)], NO_LIST
+    leaf, issuer, why, fresh = chain[0], chain[min(1, len(chain) - 1)], NO_LIST, False
     for one in _lists(file):
         if one.issuer != leaf.issuer or not _is_signed_by(one, issuer):
             continue
+        # On any of them it is revoked: a file may hold an older list that is not out of date yet.
+        if one.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None:
+            return REVOKED
+        if not _is_whole(one):
+            continue
         if one.last_update_utc > now or one.next_update_utc is None or one.next_update_utc <= now:
             why = OLD_LIST
-        elif one.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None:
-            return REVOKED
         else:
-            return ""
-    return why
+            fresh = True
+    return "" if fresh else why
+
+
+def _is_whole(one: CertificateRevocationList) -> bool:
+    """Not only of what changed, or of some certificates: such a list says so critically (RFC 5280, 5.2)."""
+    try:
+        return not any(extension.critical for extension in one.extensions)
+    except ValueError:
+        return False
 
 
 def _lists(file: Path) -> Iterator[CertificateRevocationList]:
